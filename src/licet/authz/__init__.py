@@ -1,0 +1,1 @@
+"""Authorization: scopes become grants, grants become decisions."""

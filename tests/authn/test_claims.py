@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from licet.authn.principal import PrincipalKind
+from tests.authn.parts import NOW, factory, refusal, verified, verifier
+
+TOKENS = factory("HS256")
+LATER = NOW + 3600
+
+
+def say(**claims: Any) -> str:
+    """A token with these claims besides sub and exp."""
+    return TOKENS.sign({"sub": "alice", "exp": LATER, **claims})
+
+
+def without(name: str) -> str:
+    claims = {"sub": "alice", "exp": LATER}
+    return TOKENS.sign({n: v for n, v in claims.items() if n != name})
+
+
+def reason(token: str, **rules: Any) -> str:
+    return str(refusal(token, verifier(TOKENS, **rules)))
+
+
+def test_claims_become_a_principal() -> None:
+    token = TOKENS.sign(
+        {
+            "iss": "https://id.example",
+            "sub": "alice",
+            "aud": ["os", "other"],
+            "exp": LATER,
+            "iat": NOW - 5,
+            "nbf": NOW - 5,
+            "jti": "t-1",
+            "scopes": ["agents:read", "agents:x:run"],
+            "session_id": "s1",
+            "email": "a@example.org",
+        },
+        headers={"kid": "k1"},
+    )
+    principal = verified(token, verifier(TOKENS, alias="corp"))
+    assert principal.owner == "corp|alice"
+    assert principal.issuer == "https://id.example"
+    assert principal.scopes == ("agents:read", "agents:x:run")
+    assert principal.token_id == "t-1"
+    assert principal.key_id == "k1"
+    assert (principal.issued_at, principal.expires_at) == (NOW - 5, LATER)
+    assert principal.session_id == "s1"
+    assert principal.kind is PrincipalKind.USER
+    assert principal.claims["email"] == "a@example.org"
+    assert principal.actors == ()
+
+
+def test_the_least_that_a_token_says_is_who_and_until_when() -> None:
+    principal = verified(say(), verifier(TOKENS))
+    assert principal.subject == "alice"
+    assert principal.scopes == ()
+    assert (principal.issuer, principal.key_id) == (None, None)
+    assert (principal.session_id, principal.issued_at) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["exp", "sub"])
+def test_exp_and_sub_are_required(name: str) -> None:
+    assert reason(without(name)) == f"the claim {name!r} is missing"
+
+
+@pytest.mark.parametrize(
+    ("claims", "leeway", "why"),
+    [
+        ({"exp": NOW + 1}, 0, None),
+        ({"exp": NOW}, 0, "the token has expired"),
+        ({"exp": NOW - 9.5}, 10, None),
+        ({"exp": NOW - 10}, 10, "the token has expired"),
+        ({"exp": -1}, 300, "the token has expired"),
+        ({"nbf": NOW}, 0, None),
+        ({"nbf": NOW + 1}, 0, "the token is not valid yet (nbf)"),
+        ({"nbf": NOW + 10}, 10, None),
+        ({"nbf": NOW + 10.5}, 10, "the token is not valid yet (nbf)"),
+        ({"iat": NOW}, 0, None),
+        ({"iat": NOW + 10}, 10, None),
+        ({"iat": NOW + 10.5}, 10, "the token was issued in the future (iat)"),
+        ({"iat": 0, "nbf": -5}, 0, None),
+        ({"exp": 253_402_300_799}, 0, None),
+    ],
+)
+def test_dates_hold_with_leeway(claims: dict[str, Any], leeway: float, why: str | None) -> None:
+    trusted = verifier(TOKENS, leeway_seconds=leeway)
+    if why is None:
+        assert verified(say(**claims), trusted).subject == "alice"
+    else:
+        assert str(refusal(say(**claims), trusted)) == why
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize("value", [True, False, None, str(NOW), "", [NOW], {"n": NOW}])
+def test_a_date_is_a_number(name: str, value: object) -> None:
+    assert reason(say(**{name: value})) == f"the claim {name!r} is not a number of seconds"
+
+
+@pytest.mark.parametrize("value", ["1e300", "9" * 400, "-" + "9" * 400, str(LATER * 1000)])
+def test_a_date_is_one_that_can_be(value: str) -> None:
+    token = TOKENS.sign(b'{"sub":"alice","exp":' + value.encode() + b"}")
+    assert "before the year 10000; are these milliseconds?" in reason(token)
+
+
+@pytest.mark.parametrize(
+    "subject", ["a", "a" * 255, "auth0|5f", "https://id.example/#7", "Zoë Müller", "名前", "*"]
+)
+def test_a_subject_is_printable_text(subject: str) -> None:
+    assert verified(say(sub=subject), verifier(TOKENS)).subject == subject
+
+
+@pytest.mark.parametrize(
+    "subject", ["", "a" * 256, "a\x00", "a\nb", "a\x7f", "a\u2028", 7, True, ["alice"], {"a": 1}]
+)
+def test_another_subject_is_refused(subject: object) -> None:
+    assert reason(say(sub=subject)).startswith("the claim 'sub' is not a text of 1 to 255")
+
+
+def test_a_null_subject_is_missing() -> None:
+    assert reason(say(sub=None)) == "the claim 'sub' is missing"
+
+
+def test_another_claim_can_be_the_subject() -> None:
+    trusted = verifier(TOKENS, subject_claim="user.id")
+    token = TOKENS.sign({"exp": LATER, "user": {"id": "bob"}})
+    assert verified(token, trusted).subject == "bob"
+    assert str(refusal(say(), trusted)) == "the claim 'user.id' is missing"
+
+
+@pytest.mark.parametrize(
+    ("aud", "why"),
+    [
+        ("os", None),
+        (["os"], None),
+        (["other", "os"], None),
+        ("second", None),
+        ("other", "the token is for another audience (aud)"),
+        ("OS", "the token is for another audience (aud)"),
+        ("", "the token is for another audience (aud)"),
+        ([], "the token is for another audience (aud)"),
+        (["other"], "the token is for another audience (aud)"),
+        (None, "the claim 'aud' is neither a text nor a list of texts"),
+        (7, "the claim 'aud' is neither a text nor a list of texts"),
+        ({"os": 1}, "the claim 'aud' is neither a text nor a list of texts"),
+        (["os", 7], "the claim 'aud' is neither a text nor a list of texts"),
+        (["os", ["os"]], "the claim 'aud' is neither a text nor a list of texts"),
+    ],
+)
+@pytest.mark.parametrize("required", [False, True])
+def test_an_audience_that_is_there_has_to_be_ours(
+    aud: object, why: str | None, *, required: bool
+) -> None:
+    trusted = verifier(TOKENS, audiences=["os", "second"], verify_audience=required)
+    if why is None:
+        assert verified(say(aud=aud), trusted).subject == "alice"
+    else:
+        assert str(refusal(say(aud=aud), trusted)) == why
+
+
+def test_an_audience_can_be_required() -> None:
+    assert reason(say(), verify_audience=True) == "the token names no audience (aud)"
+
+
+def test_where_no_audience_is_ours_one_that_is_there_is_another() -> None:
+    assert reason(say(aud="os"), audiences=[]) == "the token is for another audience (aud)"
+    assert verified(say(), verifier(TOKENS, audiences=[])).subject == "alice"
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"iss": "https://id.example"}, None),
+        ({"iss": "https://id.example/"}, "the token is from another issuer (iss)"),
+        ({"iss": "HTTPS://ID.EXAMPLE"}, "the token is from another issuer (iss)"),
+        ({"iss": None}, "the token is from another issuer (iss)"),
+        ({}, "the token is from another issuer (iss)"),
+        ({"iss": ["https://id.example"]}, "the claim 'iss' is not a text"),
+    ],
+)
+def test_the_issuer_can_be_pinned(claims: dict[str, Any], why: str | None) -> None:
+    trusted = verifier(TOKENS, issuer="https://id.example")
+    if why is None:
+        assert verified(say(**claims), trusted).issuer == "https://id.example"
+    else:
+        assert str(refusal(say(**claims), trusted)) == why
+
+
+def test_an_issuer_that_nobody_looks_at_is_still_a_text() -> None:
+    assert reason(say(iss=7)) == "the claim 'iss' is not a text"
+
+
+def test_claims_can_be_required_by_name_and_by_path() -> None:
+    rules: dict[str, Any] = {"required_claims": ["email", "org.id"]}
+    assert verified(say(email="", org={"id": 0}), verifier(TOKENS, **rules)).subject == "alice"
+    assert reason(say(org={"id": 0}), **rules) == "the claim 'email' is missing"
+    assert reason(say(email=None, org={"id": 0}), **rules) == "the claim 'email' is missing"
+    assert reason(say(email="x", org={}), **rules) == "the claim 'org.id' is missing"
+    assert reason(say(email="x", org="id"), **rules) == "the claim 'org.id' is missing"
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({}, ()),
+        ({"scopes": []}, ()),
+        ({"scopes": ""}, ()),
+        ({"scopes": ["a:b", "c:d"]}, ("a:b", "c:d")),
+        ({"scopes": "a:b c:d"}, ("a:b", "c:d")),
+        ({"scope": " a:b   c:d "}, ("a:b", "c:d")),
+        ({"scp": ["a:b"]}, ("a:b",)),
+        ({"scopes": ["a:b c:d"]}, ("a:b c:d",)),
+        ({"scope": "a:b\tc:d\u00a0e:f"}, ("a:b\tc:d\u00a0e:f",)),
+        ({"scp": "c:d", "scope": "b:c", "scopes": ["a:b"]}, ("a:b",)),
+        ({"scp": "c:d", "scope": "b:c"}, ("b:c",)),
+        ({"scopes": [], "scope": "agent_os:admin"}, ()),
+        ({"roles": ["a:b"]}, ()),
+    ],
+)
+def test_scopes_are_those_of_the_first_claim_that_is_there(
+    claims: dict[str, Any], scopes: tuple[str, ...]
+) -> None:
+    assert verified(say(**claims), verifier(TOKENS)).scopes == scopes
+
+
+@pytest.mark.parametrize("name", ["scopes", "scope", "scp"])
+@pytest.mark.parametrize("value", [None, 7, True, {"a": "b"}, ["a:b", 7], [["a:b"]], [None]])
+def test_scopes_of_another_type_are_refused(name: str, value: object) -> None:
+    why = f"the claim {name!r} is neither a list of texts nor a text"
+    assert reason(say(**{name: value})) == why
+
+
+def test_a_path_can_lead_to_the_scopes() -> None:
+    trusted = verifier(TOKENS, scopes_claims=["realm_access.roles"])
+    there = say(realm_access={"roles": ["a:b"]}, scopes=["agent_os:admin"])
+    assert verified(there, trusted).scopes == ("a:b",)
+    elsewheres: list[dict[str, Any]] = [
+        {},
+        {"realm_access": {}},
+        {"realm_access": ["roles"]},
+        {"scopes": ["a:b"]},
+    ]
+    for elsewhere in elsewheres:
+        assert verified(say(**elsewhere), trusted).scopes == ()
+
+
+def test_a_name_that_holds_dots_goes_before_a_path() -> None:
+    name = "https://id.example/scopes"
+    trusted = verifier(TOKENS, scopes_claims=[name])
+    token = say(**{name: ["a:b"], "https://id": {"example/scopes": ["agent_os:admin"]}})
+    assert verified(token, trusted).scopes == ("a:b",)
+
+
+@pytest.mark.parametrize("value", ["s", "s" * 255, "s 1", "a/b:c*"])
+def test_a_session_id_is_printable_text(value: str) -> None:
+    assert verified(say(session_id=value), verifier(TOKENS)).session_id == value
+
+
+@pytest.mark.parametrize("value", ["", "s" * 256, "s\x00", "s\n", "s\x85", 7, False, ["s"]])
+def test_another_session_id_is_refused(value: object) -> None:
+    assert reason(say(session_id=value)).startswith("the claim 'session_id' is not a text of 1")
+
+
+def test_the_session_id_can_stand_elsewhere() -> None:
+    trusted = verifier(TOKENS, session_id_claim="app.session")
+    assert verified(say(session_id="s1"), trusted).session_id is None
+    assert verified(say(app={"session": "s2"}), trusted).session_id == "s2"
+    assert verified(say(session_id=None), verifier(TOKENS)).session_id is None
+
+
+@pytest.mark.parametrize("jti", ["", "j" * 256, "j\n", 7, None, ["j"]])
+def test_without_a_usable_jti_the_digest_is_the_token_id(jti: object) -> None:
+    principal = verified(say(jti=jti), verifier(TOKENS))
+    assert len(principal.token_id) == 64
+    assert principal.token_id != verified(say(), verifier(TOKENS)).token_id
+
+
+@pytest.mark.parametrize(
+    ("act", "actors"),
+    [
+        (None, ()),
+        ({"sub": "service"}, ("service",)),
+        ({"sub": "last", "iss": "x", "act": {"sub": "first"}}, ("last", "first")),
+    ],
+)
+def test_actors_stand_from_the_last_to_the_first(act: object, actors: tuple[str, ...]) -> None:
+    assert verified(say(act=act), verifier(TOKENS)).actors == actors
+
+
+def chain(length: int) -> dict[str, Any]:
+    act: dict[str, Any] = {"sub": "a"}
+    for _ in range(length - 1):
+        act = {"sub": "a", "act": act}
+    return act
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "service",
+        ["service"],
+        {},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "a\n"},
+        {"sub": "a", "act": "b"},
+        {"sub": "a", "act": {"iss": "b"}},
+        chain(9),
+    ],
+)
+def test_actors_without_a_name_are_refused(act: object) -> None:
+    assert reason(say(act=act)) == "the claim 'act' is not a chain of actors"
+
+
+def test_eight_actors_are_enough() -> None:
+    assert len(verified(say(act=chain(8)), verifier(TOKENS)).actors) == 8
+
+
+@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {}, None])
+def test_a_token_that_is_bound_to_a_key_is_refused(cnf: object) -> None:
+    assert reason(say(cnf=cnf)) == "the token is bound to a key (cnf), which is not taken"
+
+
+def test_nothing_in_the_claims_can_be_changed() -> None:
+    claims = verified(say(roles=["a"], org={"tags": [{"x": 1}]}), verifier(TOKENS)).claims
+    assert claims["roles"] == ("a",)
+    assert claims["org"]["tags"][0]["x"] == 1
+    for mapping in (claims, claims["org"], claims["org"]["tags"][0]):
+        assert isinstance(mapping, MappingProxyType)
+
+
+def test_claims_are_not_nested_without_end() -> None:
+    def nested(levels: int) -> str:
+        return TOKENS.sign(
+            json.dumps({"sub": "alice", "exp": LATER}).encode()[:-1]
+            + b', "x": '
+            + b"[" * levels
+            + b"]" * levels
+            + b"}"
+        )
+
+    assert verified(nested(32), verifier(TOKENS)).subject == "alice"
+    assert reason(nested(33)) == "the claims are nested deeper than 32 levels"
+    assert reason(nested(500)) == "the claims are nested deeper than 32 levels"
