@@ -1,0 +1,1 @@
+"""Storage: the Db protocol, its records, and three implementations."""

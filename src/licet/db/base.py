@@ -1,0 +1,125 @@
+"""The Db protocol: storage that can be reached only on behalf of an owner.
+
+A ``Db`` by itself reads nothing. ``db.store(access)`` opens a handle for one principal, and every
+query of that handle carries the owner: a key that the access does not reach behaves exactly as one
+that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from licet.db.records import (
+    BegunRun,
+    RunQuery,
+    RunRecord,
+    SessionKey,
+    SessionPage,
+    SessionQuery,
+    SessionRecord,
+)
+
+NOBODY = ""
+"""The owner of rows that were written without authorization."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """On whose behalf rows are read and written. ``sees_all`` is the administrator's."""
+
+    owner: str
+    sees_all: bool = False
+
+    def reaches(self, owner: str) -> bool:
+        """Whether rows of ``owner`` exist for this access."""
+        return self.sees_all or owner == self.owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanges:
+    """What to change of a session. None leaves a value as it is."""
+
+    session_name: str | None = None
+    session_state: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
+
+
+class Store(Protocol):
+    """Rows as one access sees them. Every method may raise ``StorageError``."""
+
+    async def begin_run(
+        self, session: SessionRecord, run: RunRecord, *, history_runs: int
+    ) -> BegunRun:
+        """Store a new run, and its session if there is none yet, before any model is called.
+
+        One transaction. An existing session is left as it is and answered. ``history`` holds the
+        bodies of the session's last ``history_runs`` COMPLETED runs of the same component, oldest
+        first, without the new one. When this returns, the run is committed.
+
+        Raises:
+            ConflictError: a run of that id exists.
+            NotFoundError: ``session.owner`` is not reached by this access.
+        """
+
+    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
+        """Write the state that a run has reached, and the session's state if it is given.
+
+        Answers False, and writes nothing, when the run (or its session) was deleted meanwhile.
+        """
+
+    async def get_run(self, key: SessionKey, run_id: str) -> RunRecord | None:
+        """One run of a session."""
+
+    async def list_runs(self, key: SessionKey, query: RunQuery) -> Sequence[RunRecord]:
+        """Runs of a session, oldest first."""
+
+    async def create_session(self, session: SessionRecord) -> bool:
+        """Store a new session. False: its owner has one of that id, which is left as it is.
+
+        Raises:
+            NotFoundError: ``session.owner`` is not reached by this access.
+        """
+
+    async def find_sessions(self, session_id: str) -> Sequence[SessionRecord]:
+        """Every session of that id that this access reaches, its own first, then by owner."""
+
+    async def list_sessions(self, query: SessionQuery) -> SessionPage:
+        """One page of the sessions that this access reaches."""
+
+    async def update_session(
+        self, key: SessionKey, changes: SessionChanges, *, updated_at_us: int
+    ) -> SessionRecord | None:
+        """Change a session and answer it as it is then. None: there is none."""
+
+    async def delete_sessions(
+        self, keys: Sequence[SessionKey], *, session_type: str | None = None
+    ) -> int:
+        """Delete sessions with their runs, in one transaction. Answers how many there were."""
+
+    async def total_tokens(self, key: SessionKey) -> int:
+        """The tokens that all runs of a session have used."""
+
+
+@runtime_checkable
+class Db(Protocol):
+    """A database. Safe to share between agents, threads and event loops."""
+
+    @property
+    def id(self) -> str:
+        """What clients call it (``db_id``): stable over restarts, without any secret."""
+
+    async def open(self) -> None:
+        """Connect and bring the tables up to date. Doing it twice does nothing more.
+
+        Raises:
+            StorageError: the database cannot be reached, or its tables are newer than this code.
+        """
+
+    async def close(self) -> None:
+        """Commit what is waiting and give everything back. It can be opened again afterwards."""
+
+    def store(self, access: Access) -> Store:
+        """A handle for one access. Costs nothing; opens the database at its first use."""

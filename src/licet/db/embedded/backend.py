@@ -1,0 +1,35 @@
+"""The embedded server as a ``Backend``."""
+
+from __future__ import annotations
+
+from licet.db.embedded.server import EmbeddedPostgres
+from licet.db.postgres import PostgresBackend
+from licet.db.postgres_driver import load_psycopg
+from licet.db.postgres_url import PostgresAddress
+
+_ROLE = "licet"
+
+
+class EmbeddedBackend(PostgresBackend):
+    """The embedded server: started by whoever opens first, stopped by whoever closes last."""
+
+    def __init__(self, server: EmbeddedPostgres, *, id: str | None = None) -> None:
+        super().__init__(PostgresAddress({}), id=id or f"postgres-{server.digest}")
+        self._server = server
+
+    def prepare(self) -> None:
+        """Start the server, or join those that use it; make Licet's role and database."""
+        load_psycopg()
+        self._server.start()
+        try:
+            self._server.create_role_and_database(_ROLE)
+        except BaseException:
+            self._server.stop()
+            raise
+
+    def release(self) -> None:
+        """Leave the server; the last one stops it."""
+        self._server.stop()
+
+    def _parameters(self) -> dict[str, str]:
+        return self._server.parameters(_ROLE)

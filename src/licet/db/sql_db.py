@@ -1,0 +1,157 @@
+"""What the SQL databases share: opening, closing, one writer, a few reading connections."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from licet.db.backend import Backend
+from licet.db.base import Access, Store
+from licet.db.migrating import bring_up_to_date
+from licet.db.sql_store import sql_store
+from licet.db.writer import GroupWriter
+from licet.db.writes import Write
+from licet.errors import StorageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
+
+_READERS = 4
+
+
+class SqlDb:
+    """A database behind a ``Backend``. Constructing it opens nothing."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._open_parts: _OpenParts | None = None
+        self._finalizer: weakref.finalize[[], SqlDb] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """What clients call it: stable over restarts, without any secret."""
+        return self._backend.id
+
+    async def open(self) -> None:
+        """Connect and bring the tables up to date. Doing it twice does nothing more.
+
+        Raises:
+            StorageError: the database cannot be reached, or its tables are newer than this code.
+        """
+        await self._opened()
+
+    async def close(self) -> None:
+        """Commit what is waiting and give everything back. It can be opened again afterwards."""
+        await asyncio.to_thread(self._close)
+
+    def store(self, access: Access) -> Store:
+        """A handle for one access. Costs nothing; opens the database at its first use."""
+        return sql_store(self, access)
+
+    async def write(self, write: Write[T]) -> T:
+        """Commit a write, together with those that wait beside it.
+
+        Raises:
+            StorageError: it is not stored; the message says so where that is not certain.
+        """
+        return await (await self._opened()).writer.write(write)
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Answer a query in a reading thread. It may be asked twice, if the connection breaks.
+
+        Raises:
+            StorageError: the database could not answer.
+        """
+        return await (await self._opened()).read(query)
+
+    async def _opened(self) -> _OpenParts:
+        parts = self._open_parts
+        return parts if parts is not None else await asyncio.to_thread(self._open)
+
+    def _open(self) -> _OpenParts:
+        with self._lock:
+            if self._open_parts is None:
+                self._backend.prepare()
+                try:
+                    bring_up_to_date(self._backend)
+                except BaseException:
+                    self._backend.release()
+                    raise
+                parts = _OpenParts(self._backend)
+                # For a program that never closes: at its end, or when the Db is forgotten.
+                self._finalizer = weakref.finalize(self, parts.close)
+                self._open_parts = parts
+            return self._open_parts
+
+    def _close(self) -> None:
+        with self._lock:
+            self._open_parts = None
+            if self._finalizer is not None:
+                self._finalizer()
+                self._finalizer = None
+
+
+class _OpenParts:
+    """What an open database holds. Knows nothing of its ``SqlDb``, which may be forgotten first."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.writer = GroupWriter(backend.connect, name=backend.id)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=f"licet-read-{backend.id}")
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            answer = loop.run_in_executor(self._readers, self._read, query)
+        except RuntimeError as error:
+            raise StorageError(f"database {self._backend.id!r} is closed") from error
+        return await answer
+
+    def close(self) -> None:
+        self.writer.close()
+        self._readers.shutdown()
+        if self._engine is not None:
+            self._engine.dispose()
+        self._backend.release()
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        engine = self._reading()
+        try:
+            try:
+                return _ask(engine, query)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return _ask(engine, query)
+        except SQLAlchemyError as error:
+            # The statement and its parameters stay out of the message: they hold what users wrote.
+            cause: Any = getattr(error, "orig", None) or error
+            raise StorageError(
+                f"database {self._backend.id!r} could not answer: {type(cause).__name__}: {cause}"
+            ) from error
+
+    def _reading(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._backend.reading(_READERS)
+            return self._engine
+
+
+def _ask(engine: Engine, query: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection:
+        return query(connection)

@@ -1,0 +1,118 @@
+"""The store of the SQL databases. Here the access is asked; the statements carry the owner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from licet.db import writes
+from licet.db.access import may_exist, require_reach, require_same_session
+from licet.db.base import Access, SessionChanges, Store
+from licet.db.codec import run_record, session_record, storable
+from licet.db.records import (
+    BegunRun,
+    RunQuery,
+    RunRecord,
+    SessionKey,
+    SessionPage,
+    SessionQuery,
+    SessionRecord,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+    from sqlalchemy.engine import Connection, Row
+
+    from licet.db.sql_db import SqlDb
+
+
+def sql_store(db: SqlDb, access: Access) -> Store:
+    """Rows of a SQL database as one access sees them."""
+    return _SqlStore(db, access)
+
+
+@dataclass(frozen=True, slots=True)
+class _SqlStore(Store):
+    db: SqlDb
+    access: Access
+
+    async def begin_run(
+        self, session: SessionRecord, run: RunRecord, *, history_runs: int
+    ) -> BegunRun:
+        require_reach(self.access, session)
+        require_same_session(session, run)
+        return await self.db.write(writes.begin_run(session, run, history_runs=history_runs))
+
+    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
+        if not (may_exist(self.access, run.session_key) and storable(run.run_id)):
+            return False
+        return await self.db.write(writes.save_run(run, session_state=session_state))
+
+    async def get_run(self, key: SessionKey, run_id: str) -> RunRecord | None:
+        if not (may_exist(self.access, key) and storable(run_id)):
+            return None
+        from licet.db import reads
+
+        rows = await self._rows(reads.one_run(key, run_id))
+        return run_record(rows[0]) if rows else None
+
+    async def list_runs(self, key: SessionKey, query: RunQuery) -> Sequence[RunRecord]:
+        if not (may_exist(self.access, key) and storable(query.component_id)):
+            return ()
+        from licet.db import reads
+
+        return [run_record(row) for row in await self._rows(reads.runs_of(key, query))]
+
+    async def create_session(self, session: SessionRecord) -> bool:
+        require_reach(self.access, session)
+        return await self.db.write(writes.create_session(session))
+
+    async def find_sessions(self, session_id: str) -> Sequence[SessionRecord]:
+        if not storable(session_id):
+            return ()
+        from licet.db import reads
+
+        rows = await self._rows(reads.sessions_called(session_id, self.access))
+        return [session_record(row) for row in rows]
+
+    async def list_sessions(self, query: SessionQuery) -> SessionPage:
+        filters = (query.session_type, query.component_id, query.user_id, query.session_name)
+        if not storable(*filters):
+            return SessionPage(sessions=(), total_count=0)
+        from licet.db import reads
+
+        count = reads.session_count(query, self.access)
+        page = reads.session_page(query, self.access)
+
+        def both(connection: Connection) -> tuple[int, Sequence[Row[Any]]]:
+            return connection.execute(count).scalar_one(), connection.execute(page).all()
+
+        total, rows = await self.db.read(both)
+        return SessionPage(sessions=tuple(map(session_record, rows)), total_count=total)
+
+    async def update_session(
+        self, key: SessionKey, changes: SessionChanges, *, updated_at_us: int
+    ) -> SessionRecord | None:
+        if not may_exist(self.access, key):
+            return None
+        return await self.db.write(writes.update_session(key, changes, updated_at_us=updated_at_us))
+
+    async def delete_sessions(
+        self, keys: Sequence[SessionKey], *, session_type: str | None = None
+    ) -> int:
+        reached = [key for key in keys if may_exist(self.access, key)]
+        if not reached or not storable(session_type):
+            return 0
+        return await self.db.write(writes.delete_sessions(reached, session_type=session_type))
+
+    async def total_tokens(self, key: SessionKey) -> int:
+        if not may_exist(self.access, key):
+            return 0
+        from licet.db import reads
+
+        rows = await self._rows(reads.tokens_of(key))
+        return int(rows[0][0])
+
+    async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        return await self.db.read(lambda connection: connection.execute(statement).all())

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from licet.db import codec, migrations, tables
+from licet.db.backend import Backend
+from licet.db.migrating import alembic_config, bring_up_to_date
+from licet.db.postgres import PostgresBackend
+from licet.db.postgres_url import parse_postgres_url
+from licet.db.sqlite import SqliteBackend
+from licet.errors import StorageError
+
+OPEN = """
+import asyncio, sys
+from licet.db.postgres import PostgresDb
+from licet.db.sqlite import SqliteDb
+
+async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
+    url = sys.argv[1]
+    db = SqliteDb(db_url=url) if url.startswith("sqlite") else PostgresDb(url)
+    await db.open()
+    await db.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new' / 'licet.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def backend(url: str) -> Backend:
+    made: Backend
+    if url.startswith("sqlite"):
+        made = SqliteBackend(Path(url.removeprefix("sqlite:///")))
+    else:
+        made = PostgresBackend(parse_postgres_url(url))
+    made.prepare()
+    return made
+
+
+def set_revision(backend: Backend, revision: str) -> None:
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE {migrations.VERSION_TABLE} SET version_num = '{revision}'"  # noqa: S608 - ours
+        )
+    engine.dispose()
+
+
+def test_migrations_and_tables_agree(backend: Backend) -> None:
+    bring_up_to_date(backend)
+    engine = backend.migrating()
+    options = {
+        "compare_type": True,
+        "compare_server_default": True,
+        "version_table": migrations.VERSION_TABLE,
+        "include_object": lambda thing, *_: getattr(thing, "schema", None) is None,
+    }
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, tables.metadata) == []
+    engine.dispose()
+
+
+def test_the_comparison_would_see_a_difference(backend: Backend) -> None:
+    bring_up_to_date(backend)
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX licet_runs_of_session")
+        connection.exec_driver_sql("ALTER TABLE licet_sessions ADD COLUMN extra INTEGER")
+        context = MigrationContext.configure(
+            connection, opts={"version_table": migrations.VERSION_TABLE}
+        )
+        found = {difference[0] for difference in compare_metadata(context, tables.metadata)}
+    engine.dispose()
+    assert found == {"add_index", "remove_column"}
+
+
+def test_rows_and_tables_agree() -> None:
+    assert tuple(tables.sessions.c.keys()) == codec.SESSION_COLUMNS
+    assert tuple(tables.runs.c.keys()) == codec.RUN_COLUMNS
+
+
+def test_the_newest_revision_is_the_one_that_is_named() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+    assert script.get_heads() == [migrations.HEAD]
+
+
+def test_a_new_database_gets_the_newest_revision(backend: Backend) -> None:
+    assert backend.revision() is None
+    bring_up_to_date(backend)
+    assert backend.revision() == migrations.HEAD
+    bring_up_to_date(backend)
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(backend: Backend) -> None:
+    bring_up_to_date(backend)
+    set_revision(backend, "9999")
+    with pytest.raises(StorageError, match=r"'9999'.*upgrade licet"):
+        bring_up_to_date(backend)
+    assert backend.revision() == "9999"
+
+
+def test_tables_of_that_name_that_are_not_ours_are_refused(backend: Backend) -> None:
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE licet_runs (mine INTEGER)")
+    engine.dispose()
+    with pytest.raises(StorageError, match="licet_runs"):
+        bring_up_to_date(backend)
+    # Wholly or not at all: no half of a migration stays.
+    assert backend.revision() is None
+
+
+def test_processes_that_start_together_on_a_new_database_all_open_it(url: str) -> None:
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", OPEN, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    processes = [start() for _ in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    outcomes = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, said = process.communicate(timeout=60)
+        outcomes.append((process.returncode, said))
+    assert outcomes == [(0, "")] * 4
