@@ -1,0 +1,1 @@
+"""Language models: the protocol, and what speaks to providers."""
