@@ -1,0 +1,274 @@
+"""One run of an agent: stored, worked on, stored again.
+
+The order is the guarantee: what was asked is committed before any model is called, and a run that
+fails or is stopped is a row that says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from licet.agent.events import Emit
+from licet.agent.loop import Progress, Task, run_loop
+from licet.agent.output import Metrics, RunInput, RunOutput, plain
+from licet.agent.output_schema import OutputSchema
+from licet.agent.prompt import history_messages, system_message, user_message
+from licet.agent.settings import AgentSettings
+from licet.agent.telling import Teller
+from licet.authn.principal import Principal
+from licet.context import RunContext
+from licet.db.base import NOBODY, Store
+from licet.db.records import BegunRun, RunRecord, RunStatus, SessionRecord
+from licet.errors import LicetError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_INPUT_CHARS = 280
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What is asked of an agent. ``owner`` is whose session it is; "" is nobody's."""
+
+    input: RunInput
+    run_id: str
+    session_id: str
+    owner: str = NOBODY
+    user_id: str | None = None
+    principal: Principal | None = None
+    session_state: Mapping[str, Any] | None = None
+    dependencies: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
+    output_schema: OutputSchema | None = None
+
+
+class AgentRun:
+    """One run. ``begin`` it, then ``finish`` it, each once.
+
+    Args:
+        agent: whose settings the run follows.
+        request: what was asked.
+        store: where the run is kept; None keeps it nowhere.
+        emit: takes the events; None: the model is not streamed and no event is built.
+        now: gives epoch seconds.
+    """
+
+    def __init__(
+        self,
+        agent: AgentSettings,
+        request: RunRequest,
+        *,
+        store: Store | None = None,
+        emit: Emit | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.agent = agent
+        self.request = request
+        self._store = store
+        self._now = now
+        self._began = now()
+        self._output_schema = request.output_schema or agent.output_schema_ready
+        self.output = RunOutput(
+            run_id=request.run_id,
+            session_id=request.session_id,
+            agent_id=agent.id,
+            agent_name=agent.name,
+            user_id=request.user_id,
+            status=RunStatus.RUNNING,
+            created_at=int(self._began),
+            input=request.input,
+            model=agent.model.id,
+            model_provider=agent.model.provider,
+            metadata={**agent.metadata, **(request.metadata or {})} or None,
+            session_state={},
+        )
+        self._tell = Teller(self.output, model=agent.model, emit=emit, now=now)
+        self._opening = user_message(request.input, now=self._began)
+        self._history: tuple[bytes, ...] = ()
+        self._state: dict[str, Any] = {}
+        self._stored_state = b"{}"
+
+    async def begin(self) -> RunOutput:
+        """Store the run. When this returns, what was asked can no longer be lost.
+
+        Raises:
+            StorageError: it could not be stored; nothing was begun.
+        """
+        begun = await self._begin_stored() if self._store else None
+        stored_state = begun.session.session_state if begun else {}
+        self._history = begun.history if begun else ()
+        self._stored_state = _state_json(stored_state)
+        # Tools change the state in place: nothing of it may be the agent's or another run's own.
+        self._state = {
+            **deepcopy(dict(self.agent.session_state)),
+            **deepcopy(stored_state),
+            **(self.request.session_state or {}),
+        }
+        self.output = msgspec.structs.replace(self.output, session_state=self._state)
+        self._tell.run_started()
+        return self.output
+
+    async def finish(self) -> RunOutput:
+        """Work until the answer, store it, and tell it. A failure is an answer too.
+
+        Raises:
+            asyncio.CancelledError: the run was cancelled; it is stored as such, with the reason.
+        """
+        progress = Progress(messages=[])
+        try:
+            content = await self._work(progress)
+        except asyncio.CancelledError as error:
+            reason = str(error.args[0]) if error.args else "cancelled"
+            output = self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces))
+            self.output = await self._save(msgspec.structs.replace(output, error_type="cancelled"))
+            self._tell.run_cancelled(self.output, reason=reason)
+            raise
+        except LicetError as error:
+            return await self._fail(progress, str(error), error.code)
+        except Exception as error:
+            # The text of an unforeseen exception may hold anything: it goes to the log alone.
+            logger.exception("run %s of agent %r failed", self.request.run_id, self.agent.id)
+            name = type(error).__name__
+            return await self._fail(progress, f"Internal error ({name})", "internal_error")
+        self._tell.content_completed()
+        self.output = await self._save(self._ended(progress, RunStatus.COMPLETED, content))
+        if self.output.status is RunStatus.COMPLETED:
+            self._tell.run_completed(self.output)
+        else:
+            self._tell.run_failed(self.output)
+        return self.output
+
+    async def _work(self, progress: Progress) -> Any:
+        agent, request = self.agent, self.request
+        system = system_message(agent, now=self._began)
+        history = history_messages(self._history)
+        progress.messages.extend(m for m in (system, *history, self._opening) if m is not None)
+        context = RunContext(
+            run_id=request.run_id,
+            session_id=request.session_id,
+            agent_id=agent.id,
+            user_id=request.user_id,
+            principal=request.principal,
+            session_state=self._state,
+            dependencies=await _resolved({**agent.dependencies, **(request.dependencies or {})}),
+            metadata=self.output.metadata or {},
+        )
+        task = Task(
+            model=agent.model,
+            functions=agent.functions,
+            schemas=agent.schemas,
+            context=context,
+            output_schema=self._output_schema,
+            tool_call_limit=agent.tool_call_limit,
+            retries=agent.retries,
+        )
+        return await run_loop(task, progress, self._tell)
+
+    async def _fail(self, progress: Progress, why: str, error_type: str) -> RunOutput:
+        output = self._ended(progress, RunStatus.ERROR, why)
+        self.output = await self._save(msgspec.structs.replace(output, error_type=error_type))
+        self._tell.run_failed(self.output)
+        return self.output
+
+    def _ended(self, progress: Progress, status: RunStatus, content: Any) -> RunOutput:
+        own = tuple(m for m in progress.messages if not m.from_history) or (self._opening,)
+        schema = self._output_schema
+        structured = schema is not None and not isinstance(content, str)
+        return msgspec.structs.replace(
+            self.output,
+            status=status,
+            content=content,
+            content_type=schema.format.name if schema and structured else "str",
+            messages=own,
+            tools=tuple(progress.tools),
+            reasoning_content=progress.reasoning or None,
+            session_state=self._state,
+            metrics=Metrics.of(
+                progress.usage,
+                duration=self._now() - self._began,
+                first_token=progress.first_token_seconds,
+            ),
+        )
+
+    async def _begin_stored(self) -> BegunRun:
+        assert self._store is not None  # noqa: S101 - for the type checker; the caller looked
+        now_us = int(self._began * 1_000_000)
+        session = SessionRecord(
+            owner=self.request.owner,
+            session_id=self.request.session_id,
+            component_id=self.agent.id,
+            user_id=self.request.user_id,
+            first_input=self.request.input.input_content[:_FIRST_INPUT_CHARS],
+            session_state=dict(self.agent.session_state),
+            created_at_us=now_us,
+            updated_at_us=now_us,
+        )
+        asked = msgspec.structs.replace(self.output, messages=(self._opening,))
+        return await self._store.begin_run(
+            session,
+            self._record(asked),
+            history_runs=self.agent.num_history_runs if self.agent.add_history_to_context else 0,
+        )
+
+    async def _save(self, output: RunOutput) -> RunOutput:
+        """Store what was reached. An answer that cannot be stored is reported as a failure."""
+        if self._store is None:
+            return output
+        changed = _state_json(self._state) != self._stored_state
+        try:
+            await self._store.save_run(
+                self._record(output), session_state=self._state if changed else None
+            )
+        except LicetError as error:
+            logger.exception("run %s could not be stored", output.run_id)
+            return msgspec.structs.replace(
+                output,
+                status=RunStatus.ERROR,
+                content=f"The run ended {output.status} but could not be stored: {error}",
+                content_type="str",
+                error_type=error.code,
+            )
+        return output
+
+    def _record(self, output: RunOutput) -> RunRecord:
+        metrics = output.metrics
+        return RunRecord(
+            owner=self.request.owner,
+            session_id=output.session_id,
+            run_id=output.run_id,
+            component_id=output.agent_id,
+            user_id=output.user_id,
+            status=output.status,
+            body=output.to_json(),
+            total_tokens=metrics.total_tokens if metrics else 0,
+            created_at_us=int(self._began * 1_000_000),
+            updated_at_us=int(self._now() * 1_000_000),
+        )
+
+
+def new_id() -> str:
+    """A fresh id for a run or a session."""
+    return str(uuid.uuid4())
+
+
+def _state_json(state: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(state, enc_hook=plain)
+
+
+async def _resolved(dependencies: Mapping[str, Any]) -> dict[str, Any]:
+    """Dependencies with callables called: a value may be made anew for each run."""
+    values: dict[str, Any] = {}
+    for name, value in dependencies.items():
+        made = value() if callable(value) else value
+        values[name] = await made if inspect.isawaitable(made) else made
+    return values

@@ -1,0 +1,120 @@
+"""Teller: one place that turns what the loop does into events of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from licet.agent import events as ev
+from licet.agent.output import RunOutput, ToolExecution
+from licet.models.message import Usage
+
+if TYPE_CHECKING:
+    from licet.models.base import Model
+
+
+class Teller:
+    """Emits the events of one run. Without a listener nothing is built at all.
+
+    ``now`` gives epoch seconds. ``shown`` is how much text the listener has been given.
+    """
+
+    def __init__(
+        self, run: RunOutput, *, model: Model, emit: ev.Emit | None, now: Callable[[], float]
+    ) -> None:
+        self.now = now
+        self.listening = emit is not None
+        self.shown_chars = 0
+        self.first_text_at: float | None = None
+        self._emit = emit or _nobody
+        self._model = model
+        self._common: dict[str, Any] = {
+            "agent_id": run.agent_id,
+            "agent_name": run.agent_name,
+            "run_id": run.run_id,
+            "session_id": run.session_id,
+            "nested_depth": 0,
+        }
+
+    def _tell(self, kind: type[ev.AgentEvent], **fields: Any) -> None:
+        if self.listening:
+            self._emit(kind(created_at=int(self.now()), **self._common, **fields))
+
+    def run_started(self) -> None:
+        """The run is stored and begins."""
+        self._tell(ev.RunStarted, model=self._model.id, model_provider=self._model.provider)
+
+    def model_asked(self) -> None:
+        """A model call begins."""
+        self._tell(
+            ev.ModelRequestStarted, model=self._model.id, model_provider=self._model.provider
+        )
+
+    def text(self, piece: str) -> None:
+        """A piece of the answer arrived."""
+        if self.first_text_at is None:
+            self.first_text_at = self.now()
+        self.shown_chars += len(piece)
+        self._tell(ev.RunContent, content=piece)
+
+    def reasoning(self, piece: str) -> None:
+        """A piece of the model's published reasoning arrived."""
+        self._tell(ev.ReasoningContentDelta, reasoning_content=piece)
+
+    def model_answered(self, usage: Usage, *, first_token_seconds: float | None) -> None:
+        """A model call ended."""
+        self._tell(
+            ev.ModelRequestCompleted,
+            model=self._model.id,
+            model_provider=self._model.provider,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            total_tokens=usage.total_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            time_to_first_token=first_token_seconds,
+        )
+
+    def tool_started(self, tool: ToolExecution) -> None:
+        """A tool call begins."""
+        self._tell(ev.ToolCallStarted, tool=tool)
+
+    def tool_ended(self, tool: ToolExecution) -> None:
+        """A tool call ended; a failed one is told twice, as the interface has it."""
+        if not self.listening:
+            return
+        seconds = (tool.metrics or {}).get("duration", 0.0)
+        how = "failed" if tool.tool_call_error else "completed"
+        self._tell(
+            ev.ToolCallCompleted, tool=tool, content=f"{tool.tool_name} {how} in {seconds:.3f} s."
+        )
+        if tool.tool_call_error:
+            self._tell(ev.ToolCallError, tool=tool, error=tool.result or "")
+
+    def content_completed(self) -> None:
+        """No more of the answer follows."""
+        self._tell(ev.RunContentCompleted)
+
+    def run_completed(self, run: RunOutput) -> None:
+        """The run ended well and is stored."""
+        self._tell(
+            ev.RunCompleted,
+            content=run.content,
+            content_type=run.content_type,
+            metrics=run.metrics,
+            session_state=run.session_state or {},
+            reasoning_content=run.reasoning_content,
+            metadata=run.metadata,
+        )
+
+    def run_failed(self, run: RunOutput) -> None:
+        """The run failed and is stored."""
+        self._tell(ev.RunError, content=str(run.content), error_type=run.error_type or "error")
+
+    def run_cancelled(self, run: RunOutput, *, reason: str) -> None:
+        """The run was stopped and is stored."""
+        self._tell(ev.RunCancelled, content=str(run.content or ""), reason=reason)
+
+
+def _nobody(_event: ev.AgentEvent) -> None:
+    """Nobody listens."""

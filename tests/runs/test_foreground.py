@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from licet.agent import Agent
+from licet.agent.output import RunInput, RunOutput
+from licet.agent.run import AgentRun, RunRequest
+from licet.db.base import NOBODY, Access
+from licet.db.in_memory import InMemoryDb
+from licet.db.records import RunStatus, SessionKey
+from licet.runs.foreground import ForegroundRuns
+from licet.testing import Say, ScriptedModel
+
+
+async def begun(model: ScriptedModel, db: InMemoryDb) -> AgentRun:
+    asked = RunRequest(input=RunInput("hi"), run_id="r", session_id="s")
+    run = AgentRun(Agent(id="a", model=model), asked, store=db.store(Access(NOBODY)))
+    await run.begin()
+    return run
+
+
+async def stored(db: InMemoryDb) -> RunOutput:
+    run = await db.store(Access(NOBODY)).get_run(SessionKey(NOBODY, "s"), "r")
+    assert run is not None
+    return RunOutput.from_json(run.body)
+
+
+async def test_a_run_goes_on_when_its_reader_leaves() -> None:
+    gate, db, runs = asyncio.Event(), InMemoryDb(), ForegroundRuns()
+    task = runs.start(await begun(ScriptedModel(["ok"], hold=gate), db))
+    reader = asyncio.ensure_future(asyncio.shield(task))
+    await asyncio.sleep(0)
+    reader.cancel()
+    gate.set()
+    await task
+    assert (await stored(db)).status is RunStatus.COMPLETED
+    assert runs.count == 0
+
+
+async def test_the_end_is_told_once() -> None:
+    ended: list[str] = []
+    runs = ForegroundRuns()
+    task = runs.start(
+        await begun(ScriptedModel(["ok"]), InMemoryDb()), ended=lambda: ended.append("x")
+    )
+    await task
+    await asyncio.sleep(0)
+    assert ended == ["x"]
+
+
+async def test_shutting_down_waits_for_runs_that_end_in_time() -> None:
+    gate, db, runs = asyncio.Event(), InMemoryDb(), ForegroundRuns()
+    runs.start(await begun(ScriptedModel(["ok"], hold=gate), db))
+    asyncio.get_running_loop().call_soon(gate.set)
+    await runs.shut_down(grace_seconds=5)
+    assert (await stored(db)).status is RunStatus.COMPLETED
+
+
+async def test_shutting_down_cancels_the_rest_and_stores_that() -> None:
+    never, db, runs = asyncio.Event(), InMemoryDb(), ForegroundRuns()
+    model = ScriptedModel([Say("late", hold=never)])
+    runs.start(await begun(model, db))
+    await model.wait_for_requests(1)
+    await runs.shut_down(grace_seconds=0)
+    assert (await stored(db)).status is RunStatus.CANCELLED
+    assert runs.count == 0
+
+
+async def test_shutting_down_without_runs_is_nothing() -> None:
+    await ForegroundRuns().shut_down(grace_seconds=0)
+
+
+async def test_a_run_that_breaks_is_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = ForegroundRuns()
+    run = await begun(ScriptedModel(["ok"]), InMemoryDb())
+
+    async def broken() -> RunOutput:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(run, "finish", broken)
+    with pytest.raises(RuntimeError):
+        await runs.start(run)
+    await asyncio.sleep(0)
+    assert "ended badly" in caplog.text
