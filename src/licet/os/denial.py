@@ -1,0 +1,104 @@
+"""How a refusal looks on the wire (RFC 6750 §3), for HTTP and for WebSocket handshakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+_POLICY_VIOLATION = 1008
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """An answer that refuses; ``challenge`` is the value of ``WWW-Authenticate``, if any."""
+
+    status: int
+    detail: str
+    challenge: str | None = None
+    retry_after_seconds: int | None = None
+
+    @classmethod
+    def no_credentials(cls) -> Denial:
+        """401 without an error code: nothing was presented (RFC 6750 §3.1)."""
+        return cls(401, "Authorization header missing", "Bearer")
+
+    @classmethod
+    def bad_credentials(cls, reason: str) -> Denial:
+        """401: what was presented does not verify."""
+        text = _quotable(reason)
+        return cls(
+            401,
+            f"Invalid token: {reason}",
+            f'Bearer error="invalid_token", error_description="{text}"',
+        )
+
+    @classmethod
+    def insufficient(cls, detail: str, scopes: tuple[str, ...]) -> Denial:
+        """403: the caller is known and holds too little."""
+        scope = _quotable(" ".join(scopes))
+        return cls(403, detail, f'Bearer error="insufficient_scope", scope="{scope}"')
+
+    @classmethod
+    def undecided(cls) -> Denial:
+        """503: the decision could not be made, so it is no."""
+        return cls(503, "The decision could not be made; nothing was done", retry_after_seconds=5)
+
+    @classmethod
+    def absent(cls) -> Denial:
+        """404: there is nothing at this path."""
+        return cls(404, "Not Found")
+
+    async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request with this refusal, without reading its body."""
+        if scope["type"] == "websocket":
+            await self._refuse_handshake(scope, receive, send)
+            return
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": self._headers(scope)}
+        )
+        await send({"type": "http.response.body", "body": self._body()})
+
+    async def _refuse_handshake(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send(
+                {"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": self.detail}
+            )
+            return
+        headers = self._headers(scope)
+        await send(
+            {"type": "websocket.http.response.start", "status": self.status, "headers": headers}
+        )
+        await send({"type": "websocket.http.response.body", "body": self._body()})
+
+    def _body(self) -> bytes:
+        return msgspec.json.encode({"detail": self.detail})
+
+    def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(self._body())).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        if self.challenge is not None:
+            headers.append((b"www-authenticate", self.challenge.encode("latin-1", "replace")))
+        if self.retry_after_seconds is not None:
+            headers.append((b"retry-after", str(self.retry_after_seconds).encode()))
+        # The body was not read: without this a server may go on to drain it, however large.
+        if scope["type"] == "http" and _has_body(scope):
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+def _has_body(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
+            return True
+    return False
+
+
+def _quotable(text: str) -> str:
+    """What a quoted-string of a challenge may hold (RFC 6750 §3: no quote, no backslash)."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in text)

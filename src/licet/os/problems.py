@@ -1,0 +1,73 @@
+"""Errors as HTTP answers: the one place where licet's errors have statuses."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from licet.errors import (
+    ConflictError,
+    InvalidInputError,
+    LicetError,
+    NotFoundError,
+    StorageError,
+)
+from licet.os.media import UnsupportedMediaError
+from licet.os.values import MissingFieldError
+
+logger = logging.getLogger(__name__)
+
+_STATUS: tuple[tuple[type[LicetError], int], ...] = (
+    (UnsupportedMediaError, 400),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (StorageError, 503),
+)
+_RETRY_AFTER_SECONDS = "5"
+_PLACES = ("body", "path", "query")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let an app answer licet's errors, and whatever nobody foresaw, as the interface has it."""
+    app.add_exception_handler(LicetError, _licet_error)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+async def _licet_error(_request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, InvalidInputError) and not isinstance(error, UnsupportedMediaError):
+        return JSONResponse({"detail": [_field_problem(error)]}, status_code=422)
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            headers = {"retry-after": _RETRY_AFTER_SECONDS} if status == 503 else None  # noqa: PLR2004 - an HTTP status
+            return JSONResponse(_detail(error), status_code=status, headers=headers)
+    logger.error("a request failed: %s", error, exc_info=error)
+    return JSONResponse({"detail": f"Internal server error ({type(error).__name__})"}, 500)
+
+
+def _detail(error: LicetError) -> dict[str, Any]:
+    if isinstance(error, InvalidInputError):
+        return {"detail": error.expected}
+    if isinstance(error, StorageError):
+        # Its text may name hosts and tables: that is for the log.
+        logger.error("the database failed: %s", error, exc_info=error)
+        return {"detail": "The database cannot be reached; nothing was done"}
+    return {"detail": str(error)}
+
+
+def _field_problem(error: InvalidInputError) -> dict[str, Any]:
+    missing = isinstance(error, MissingFieldError)
+    place = error.field.split(".")
+    return {
+        "type": "missing" if missing else "value_error",
+        "loc": place if place[0] in _PLACES else ["body", *place],
+        "msg": error.expected if missing else f"expected {error.expected}",
+        "input": None,
+    }
+
+
+async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
+    # The server logs the traceback itself; its text stays there.
+    return JSONResponse({"detail": f"Internal server error ({type(error).__name__})"}, 500)

@@ -1,0 +1,124 @@
+"""Runs of an agent: start one, read one, list those of a session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from licet.agent.agent import Agent
+from licet.agent.output import RunInput
+from licet.agent.run import AgentRun, RunRequest, new_id
+from licet.db.records import RunQuery, RunStatus
+from licet.errors import NotFoundError
+from licet.os.caller import Caller, caller_of
+from licet.os.rules import requires
+from licet.os.run_form import RunForm, read_run_form
+from licet.os.schemas import RUN_BODY, RUN_RESPONSES
+from licet.os.server import Server
+from licet.os.sessions import find_session
+from licet.os.sse import EventStream, writer
+from licet.os.values import identifier
+from licet.os.views import JSON, run_view
+from licet.runs.log import EventLog
+
+SessionId = Annotated[str, Query(description="The session that the run belongs to")]
+UserId = Annotated[str | None, Query(description="Whose session; for who sees all")]
+
+
+def agent_run_routes(server: Server) -> APIRouter:
+    """``/agents/{agent_id}/runs`` and below."""
+    router = APIRouter(tags=["Agents"])
+
+    @router.post(
+        "/agents/{agent_id}/runs",
+        summary="Run an agent",
+        openapi_extra=RUN_BODY,
+        responses=RUN_RESPONSES,
+    )
+    @requires("agents:run", id_param="agent_id")
+    async def run_agent(agent_id: str, request: Request) -> Response:
+        agent = server.agent(agent_id)
+        form = await read_run_form(request, agent)
+        asked = run_request(form, caller_of(request))
+        return await _respond(server, agent, asked, form, caller_of(request))
+
+    @router.get("/agents/{agent_id}/runs", summary="The runs of a session")
+    @requires("agents:run", id_param="agent_id")
+    async def list_runs(
+        agent_id: str,
+        request: Request,
+        session_id: SessionId,
+        status: str | None = None,
+        user_id: UserId = None,
+    ) -> Response:
+        agent, caller = server.agent(agent_id), caller_of(request)
+        store = server.db_of(agent).store(caller.access)
+        session = await find_session(
+            caller, store, session_id, user_id=user_id, missing="Session not found"
+        )
+        if status is not None and status not in RunStatus.__members__:
+            return JSON([])
+        wanted = () if status is None else (RunStatus(status),)
+        query = RunQuery(component_id=agent.id, statuses=wanted)
+        return JSON([run_view(run) for run in await store.list_runs(session.key, query)])
+
+    @router.get("/agents/{agent_id}/runs/{run_id}", summary="One run")
+    @requires("agents:run", id_param="agent_id")
+    async def get_run(
+        agent_id: str,
+        run_id: str,
+        request: Request,
+        session_id: SessionId,
+        user_id: UserId = None,
+    ) -> Response:
+        agent, caller = server.agent(agent_id), caller_of(request)
+        store = server.db_of(agent).store(caller.access)
+        session = await find_session(
+            caller, store, session_id, user_id=user_id, missing="Run not found"
+        )
+        run = await store.get_run(session.key, identifier(run_id, "path.run_id"))
+        if run is None or run.component_id != agent.id:
+            raise NotFoundError("Run", run_id, "Run not found")
+        return JSON(run.body)
+
+    return router
+
+
+def run_request(form: RunForm, caller: Caller) -> RunRequest:
+    """What a client asked, under the caller's own name.
+
+    The session is the one that the request names, else the token's, else a new one; whose it is
+    never depends on whether somebody else has one of the same id.
+    """
+    principal = caller.principal
+    claimed = principal.session_id if principal is not None else None
+    return RunRequest(
+        input=RunInput(form.message, form.images, form.files),
+        run_id=new_id(),
+        session_id=form.session_id or claimed or new_id(),
+        owner=caller.owner_for(form.user_id),
+        user_id=caller.user_id(form.user_id),
+        principal=principal,
+        session_state=form.session_state,
+        dependencies=form.dependencies,
+        metadata=form.metadata,
+        output_schema=form.output_schema,
+    )
+
+
+async def _respond(
+    server: Server, agent: Agent, asked: RunRequest, form: RunForm, caller: Caller
+) -> Response:
+    store = server.db_of(agent).store(caller.access)
+    if not form.stream:
+        run = AgentRun(agent, asked, store=store)
+        await run.begin()
+        output = await asyncio.shield(server.runs.start(run))
+        return JSON(output.to_json())
+    log = EventLog()
+    run = AgentRun(agent, asked, store=store, emit=writer(log, all_events=form.stream_events))
+    await run.begin()
+    server.runs.start(run, ended=log.close)
+    return EventStream(log, ping_seconds=server.settings.ping_seconds)

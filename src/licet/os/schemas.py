@@ -1,0 +1,80 @@
+"""What the OpenAPI document says of bodies that are read by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = {"type": "string"}
+_BOOLEAN = {"type": "boolean"}
+_OBJECT = {"type": "object"}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "session_id": _TEXT,
+    "session_name": _TEXT,
+    "session_state": _OBJECT,
+    "metadata": _OBJECT,
+    "summary": _OBJECT,
+    "user_id": _TEXT,
+    "agent_id": _TEXT,
+    "session_ids": {"type": "array", "items": _TEXT, "minItems": 1},
+    "session_types": {
+        "type": "array",
+        "items": {"enum": ["agent", "team", "workflow"]},
+        "minItems": 1,
+    },
+}
+
+
+def json_body(*fields: str) -> dict[str, Any]:
+    """``openapi_extra`` for a JSON body with these fields."""
+    schema = {"type": "object", "properties": {name: _FIELDS[name] for name in fields}}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+_RUN_FIELDS: dict[str, Any] = {
+    "message": {"type": "string", "description": "What to ask the agent"},
+    "stream": {**_BOOLEAN, "default": True, "description": "Answer as server-sent events"},
+    "stream_events": {**_BOOLEAN, "default": True, "description": "All events, or the text only"},
+    "session_id": {**_TEXT, "description": "Goes on with this session; a new one when absent"},
+    "user_id": {**_TEXT, "description": "Whose session; for who sees all"},
+    "session_state": {**_TEXT, "description": "JSON object; keys that the agent declares"},
+    "dependencies": {**_TEXT, "description": "JSON object; keys that the agent leaves open"},
+    "metadata": {**_TEXT, "description": "JSON object, kept on the run"},
+    "output_schema": {**_TEXT, "description": "JSON schema of the answer"},
+    "images": {**_TEXT, "description": "JSON array of {content, mime_type} or {url}"},
+}
+_FILES = {
+    "type": "array",
+    "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+    "description": "Images and text files",
+}
+_OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "output_schema")
+_JSON_RUN_FIELDS = {
+    **_RUN_FIELDS,
+    **{
+        name: {**_OBJECT, "description": _RUN_FIELDS[name]["description"]}
+        for name in _OBJECT_FIELDS
+    },
+    "images": {"type": "array", "items": _OBJECT},
+}
+
+
+def _body(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "required": ["message"], "properties": properties}}
+
+
+RUN_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": _body({**_RUN_FIELDS, "files": _FILES}),
+            "application/x-www-form-urlencoded": _body(_RUN_FIELDS),
+            "application/json": _body(_JSON_RUN_FIELDS),
+        },
+    }
+}
+RUN_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The run, or its events",
+        "content": {"application/json": {}, "text/event-stream": {}},
+    }
+}

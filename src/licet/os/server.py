@@ -1,0 +1,81 @@
+"""Server: what the routes of one AgentOS work with. Prepared once, shared by all requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from licet.agent.agent import Agent
+from licet.db.base import Db, Store
+from licet.errors import ConfigurationError, NotFoundError
+from licet.os.caller import Caller
+from licet.os.config import Settings
+from licet.os.policy import Policy
+from licet.runs.foreground import ForegroundRuns
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Server:
+    """The parts of a running AgentOS. ``policy`` None: authorization is off."""
+
+    id: str
+    name: str | None
+    description: str | None
+    version: str
+    agents: Mapping[str, Agent]
+    default_db: Db
+    settings: Settings
+    policy: Policy | None
+    runs: ForegroundRuns = field(default_factory=ForegroundRuns)
+    instantiated_at: float = field(default_factory=time.time)
+
+    @property
+    def dbs(self) -> Mapping[str, Db]:
+        """Every database by its id, the default one first."""
+        found = {self.default_db.id: self.default_db}
+        for agent in self.agents.values():
+            found.setdefault(self.db_of(agent).id, self.db_of(agent))
+        return found
+
+    def agent(self, agent_id: str) -> Agent:
+        """The agent of that id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        agent = self.agents.get(agent_id)
+        if agent is None:
+            raise NotFoundError("Agent", agent_id, "Agent not found")
+        return agent
+
+    def db_of(self, agent: Agent) -> Db:
+        """Where an agent's sessions and runs are."""
+        return agent.db if agent.db is not None else self.default_db
+
+    def store(self, caller: Caller, db_id: str | None = None) -> Store:
+        """The rows that a caller reaches, in the database of that id or the default one.
+
+        Raises:
+            NotFoundError: there is no such database.
+        """
+        if db_id is None:
+            return self.default_db.store(caller.access)
+        db = self.dbs.get(db_id)
+        if db is None:
+            raise NotFoundError("database", db_id, f"No database found with id {db_id!r}")
+        return db.store(caller.access)
+
+
+def agents_by_id(agents: Sequence[Agent]) -> dict[str, Agent]:
+    """Agents by id.
+
+    Raises:
+        ConfigurationError: two have the same.
+    """
+    found: dict[str, Agent] = {}
+    for agent in agents:
+        if agent.id in found:
+            raise ConfigurationError(f"two agents have the id {agent.id!r}")
+        found[agent.id] = agent
+    return found

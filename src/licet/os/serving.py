@@ -1,0 +1,49 @@
+"""Serving: uvicorn, set up so that nobody can speak for a client's address."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from licet.errors import ConfigurationError
+from licet.os.config import Settings
+
+
+def serve(
+    app: str | FastAPI,
+    *,
+    host: str,
+    port: int,
+    reload: bool,
+    workers: int | None,
+    access_log: bool,
+    settings: Settings,
+) -> None:
+    """Serve an app until stopped.
+
+    Raises:
+        ConfigurationError: ``reload`` or several ``workers`` of an app that is not named by text:
+            new processes could not find it.
+    """
+    if not isinstance(app, str) and (reload or (workers or 1) > 1):
+        raise ConfigurationError(
+            "reload and workers need the app as text, e.g. serve(app='my_program:app')"
+        )
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        reload=reload,
+        workers=workers,
+        access_log=access_log,
+        # A proxy's headers would let a client choose its own address.
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.shutdown_grace_seconds) + 1,
+    )

@@ -1,0 +1,186 @@
+"""How records look on the wire. Times of sessions and stored runs are ISO 8601 there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from licet.agent.agent import Agent
+from licet.agent.output import RunOutput, plain
+from licet.db.records import RunRecord, SessionRecord
+
+PREVIEW_CHARS = 280
+
+_encoder = msgspec.json.Encoder(enc_hook=plain)
+
+
+class JSON(Response):
+    """A response of JSON, encoded once."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200) -> None:
+        body = content if isinstance(content, bytes) else _encoder.encode(content)
+        super().__init__(body, status_code=status_code)
+
+
+def iso(epoch_us: int) -> str:
+    """Epoch microseconds as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(epoch_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def without_nulls(view: Mapping[str, Any]) -> dict[str, Any]:
+    """A view as most routes show it: nulls omitted."""
+    return {key: value for key, value in view.items() if value is not None}
+
+
+def agent_view(agent: Agent, *, db_id: str) -> dict[str, Any]:
+    """An agent as ``GET /agents`` shows it."""
+    tools = [
+        {
+            "name": schema.name,
+            "description": schema.description,
+            "parameters": dict(schema.parameters),
+        }
+        for schema in agent.schemas
+    ]
+    said = {
+        "description": agent.description,
+        "instructions": agent.instructions,
+        "system_message": agent.system_message,
+        "markdown": agent.markdown or None,
+    }
+    return without_nulls(
+        {
+            "id": agent.id,
+            "name": agent.name,
+            "db_id": db_id,
+            "description": agent.description,
+            "model": {
+                "name": agent.model.name,
+                "model": agent.model.id,
+                "provider": agent.model.provider,
+            },
+            "tools": {"tools": tools} if tools else None,
+            "sessions": {"add_history_to_context": agent.add_history_to_context},
+            "system_message": without_nulls(said) or None,
+            "metadata": dict(agent.metadata) or None,
+        }
+    )
+
+
+def session_name(session: SessionRecord) -> str:
+    """The name that was given, else the first message."""
+    return session.session_name or session.first_input or ""
+
+
+def session_view(session: SessionRecord) -> dict[str, Any]:
+    """A session as lists show it."""
+    return without_nulls(
+        {
+            "session_id": session.session_id,
+            "session_name": session_name(session),
+            "session_state": session.session_state,
+            "created_at": iso(session.created_at_us),
+            "updated_at": iso(session.updated_at_us),
+            "session_type": session.session_type,
+            "user_id": session.user_id,
+            f"{session.session_type}_id": session.component_id,
+            "session_summary": session.summary,
+            "metadata": session.metadata,
+        }
+    )
+
+
+def session_detail(
+    session: SessionRecord,
+    runs: Sequence[RunRecord],
+    *,
+    agent: Agent | None,
+    total_tokens: int,
+) -> dict[str, Any]:
+    """A session with its conversation."""
+    view = session_view(session)
+    view["total_tokens"] = total_tokens
+    view["chat_history"] = list(_conversation(runs))
+    if session.session_type == "agent":
+        view["agent_session_id"] = session.session_id
+        if agent is not None:
+            view["agent_data"] = {
+                "name": agent.name,
+                "agent_id": agent.id,
+                "model": {"id": agent.model.id, "provider": agent.model.provider},
+            }
+    return view
+
+
+def _conversation(runs: Iterable[RunRecord]) -> Iterable[Any]:
+    for run in runs:
+        for message in RunOutput.from_json(run.body).messages:
+            if message.role != "system":
+                yield message
+
+
+def run_view(record: RunRecord) -> dict[str, Any]:
+    """A stored run as session routes show it (RunSchema): missing strings "", missing lists []."""
+    run = RunOutput.from_json(record.body)
+    media = {"images": run.input.images, "files": run.input.files}
+    return {
+        "run_id": record.run_id,
+        "parent_run_id": record.parent_run_id or "",
+        "agent_id": record.component_id,
+        "user_id": record.user_id or "",
+        "status": record.status,
+        "run_input": run.input.input_content,
+        "content": run.content if run.content is not None else "",
+        "run_response_format": "text" if run.content_type == "str" else "json",
+        "reasoning_content": run.reasoning_content or "",
+        "metrics": run.metrics,
+        "metadata": run.metadata,
+        "messages": run.messages,
+        "tools": run.tools,
+        "events": [],
+        "created_at": iso(record.created_at_us),
+        "session_state": run.session_state,
+        "images": [],
+        "videos": [],
+        "audio": [],
+        "files": [],
+        "input_media": media if any(media.values()) else None,
+    }
+
+
+def run_preview(record: RunRecord) -> dict[str, Any]:
+    """A stored run in a line."""
+    run = RunOutput.from_json(record.body)
+    content = run.content if isinstance(run.content, str) else _encoder.encode(run.content).decode()
+    return {
+        "run_id": record.run_id,
+        "parent_run_id": record.parent_run_id,
+        "agent_id": record.component_id,
+        "user_id": record.user_id,
+        "status": record.status,
+        "run_input": run.input.input_content[:PREVIEW_CHARS],
+        "content_preview": "" if run.content is None else content[:PREVIEW_CHARS],
+        "created_at": iso(record.created_at_us),
+    }
+
+
+def page(
+    data: Sequence[Mapping[str, Any]], *, number: int, limit: int, total: int, milliseconds: float
+) -> dict[str, Any]:
+    """The envelope of paged lists. ``number`` counts from 1."""
+    return {
+        "data": data,
+        "meta": {
+            "page": number,
+            "limit": limit,
+            "total_pages": -(-total // limit),
+            "total_count": total,
+            "search_time_ms": round(milliseconds, 2),
+        },
+    }

@@ -1,0 +1,293 @@
+"""Every route, every kind of caller, generated from the route table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from licet.authz.permission import Permission
+from licet.os.rules import Rule
+from licet.os.table import Entry
+from licet.testing import TokenFactory
+from tests.support.live import LiveServer, serve
+from tests.support.world import OWNER, RUN_ID, SESSION_ID, STRANGER, World
+
+WORLD = World()
+AGENT_OS = WORLD.agent_os()
+ENTRIES = list(AGENT_OS.route_table().entries())
+OTHER_KEY = TokenFactory(fresh_key=True)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to call a route so that only the policy can stand in the way."""
+
+    success: int = 200
+    send: dict[str, Any] = field(default_factory=dict)
+    foreign: int = 200
+    """What somebody else with the same scopes gets: 404, or as if the thing did not exist."""
+
+
+RUN = {"data": {"message": "hi", "stream": "false", "session_id": SESSION_ID}}
+IN_SESSION = {"params": {"session_id": SESSION_ID}}
+RECIPES = {
+    "GET /": Recipe(),
+    "GET /docs": Recipe(),
+    "GET /docs/oauth2-redirect": Recipe(),
+    "GET /redoc": Recipe(),
+    "GET /openapi.json": Recipe(),
+    "GET /health": Recipe(),
+    "GET /info": Recipe(),
+    "GET /config": Recipe(),
+    "GET /models": Recipe(),
+    "GET /agents": Recipe(),
+    "GET /agents/{agent_id}": Recipe(),
+    "POST /agents/{agent_id}/runs": Recipe(send=RUN),
+    "GET /agents/{agent_id}/runs": Recipe(send=IN_SESSION, foreign=404),
+    "GET /agents/{agent_id}/runs/{run_id}": Recipe(send=IN_SESSION, foreign=404),
+    "GET /sessions": Recipe(),
+    "POST /sessions": Recipe(201, {"json": {"session_id": "fresh"}}, 201),
+    "DELETE /sessions": Recipe(
+        204,
+        {"json": {"session_ids": [SESSION_ID], "session_types": ["agent"]}},
+        204,
+    ),
+    "GET /sessions/{session_id}": Recipe(foreign=404),
+    "PATCH /sessions/{session_id}": Recipe(200, {"json": {"session_name": "taken"}}, 404),
+    "DELETE /sessions/{session_id}": Recipe(204, foreign=204),
+    "POST /sessions/{session_id}/rename": Recipe(200, {"json": {"session_name": "taken"}}, 404),
+    "GET /sessions/{session_id}/runs": Recipe(foreign=404),
+    "GET /sessions/{session_id}/run-previews": Recipe(foreign=404),
+    "GET /sessions/{session_id}/runs/{run_id}": Recipe(foreign=404),
+}
+OBJECTS = {"agent_id": "alpha", "session_id": SESSION_ID, "run_id": RUN_ID}
+MANY_SCOPES = ("teams:run", "memories:write", "metrics:read", "traces:read")
+
+
+def name(entry: Entry) -> str:
+    return f"{entry.methods[0]} {entry.template}"
+
+
+def rule_of(entry: Entry) -> Rule:
+    assert entry.rule is not None
+    return entry.rule
+
+
+PUBLIC = [e for e in ENTRIES if rule_of(e).public]
+GUARDED = [e for e in ENTRIES if not rule_of(e).public]
+
+
+def permission_of(entry: Entry) -> Permission:
+    (permission,) = rule_of(entry).permissions
+    return permission
+
+
+BY_ID = [e for e in GUARDED if permission_of(e).id_param is not None]
+LISTING = [e for e in GUARDED if permission_of(e).listing]
+WHOLE = [e for e in GUARDED if e not in BY_ID and e not in LISTING]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
+    with serve(AGENT_OS.get_app()) as live:
+        yield live
+
+
+@pytest.fixture(autouse=True)
+def world() -> World:
+    WORLD.seed()
+    return WORLD
+
+
+def call(server: LiveServer, entry: Entry, headers: dict[str, str]) -> httpx.Response:
+    recipe = RECIPES[name(entry)]
+    path = entry.template.format(**OBJECTS)
+    return httpx.request(
+        entry.methods[0], server.url + path, headers=headers, timeout=20, **recipe.send
+    )
+
+
+def each(entries: list[Entry]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("entry", entries, ids=name)
+
+
+def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
+    assert len(ENTRIES) == 24
+    assert {name(entry) for entry in ENTRIES} == set(RECIPES)
+    assert len(PUBLIC) == 7
+    assert len(BY_ID) == 11
+    assert len(LISTING) == 2
+    assert len(WHOLE) == 4
+
+
+@each(PUBLIC)
+def test_public_routes_answer_without_any_token(server: LiveServer, entry: Entry) -> None:
+    assert call(server, entry, {}).status_code == 200
+
+
+@each(PUBLIC)
+def test_public_routes_do_not_care_for_bad_tokens(server: LiveServer, entry: Entry) -> None:
+    assert call(server, entry, {"Authorization": "Bearer junk"}).status_code == 200
+
+
+@each(GUARDED)
+def test_no_token_is_401_with_a_plain_challenge(server: LiveServer, entry: Entry) -> None:
+    answer = call(server, entry, {})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json() == {"detail": "Authorization header missing"}
+
+
+@each(GUARDED)
+@pytest.mark.parametrize(
+    "kind", ["junk", "basic", "bare", "expired", "wrong key", "other audience"]
+)
+def test_bad_tokens_are_401_with_a_reason(server: LiveServer, entry: Entry, kind: str) -> None:
+    scopes = (permission_of(entry).scope,)
+    good = WORLD.tokens.token(OWNER, scopes=scopes)
+    header = {
+        "junk": "Bearer junk",
+        "basic": f"Basic {good}",
+        "bare": good,
+        "expired": f"Bearer {WORLD.tokens.token(OWNER, scopes=scopes, expires_in_seconds=-60)}",
+        "wrong key": f"Bearer {OTHER_KEY.token(OWNER, scopes=scopes)}",
+        "other audience": f"Bearer {WORLD.tokens.token(OWNER, scopes=scopes, aud='elsewhere')}",
+    }[kind]
+    answer = call(server, entry, {"Authorization": header})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith('Bearer error="invalid_token"')
+    assert good.rpartition(".")[2] not in answer.text
+
+
+@each(GUARDED)
+def test_a_token_without_the_scope_is_403_and_the_scope_is_named(
+    server: LiveServer, entry: Entry
+) -> None:
+    answer = call(server, entry, WORLD.bearer(OWNER, *MANY_SCOPES))
+    scope = permission_of(entry).scope
+    assert answer.status_code == 403
+    assert answer.headers["www-authenticate"] == (
+        f'Bearer error="insufficient_scope", scope="{scope}"'
+    )
+    assert scope in answer.json()["detail"]
+
+
+@each(GUARDED)
+def test_a_token_without_any_scope_is_403(server: LiveServer, entry: Entry) -> None:
+    assert call(server, entry, WORLD.bearer(OWNER)).status_code == 403
+
+
+@each(BY_ID)
+def test_a_scope_for_another_id_is_403(server: LiveServer, entry: Entry) -> None:
+    permission = permission_of(entry)
+    other = f"{permission.resource}:another:{permission.action}"
+    assert call(server, entry, WORLD.bearer(OWNER, other)).status_code == 403
+
+
+@each(BY_ID)
+def test_a_scope_for_this_id_is_enough(server: LiveServer, entry: Entry) -> None:
+    permission = permission_of(entry)
+    assert permission.id_param is not None
+    this = f"{permission.resource}:{OBJECTS[permission.id_param]}:{permission.action}"
+    answer = call(server, entry, WORLD.bearer(OWNER, this))
+    assert answer.status_code == RECIPES[name(entry)].success
+
+
+@each(BY_ID + WHOLE + LISTING)
+def test_a_wildcard_scope_is_the_whole_family(server: LiveServer, entry: Entry) -> None:
+    permission = permission_of(entry)
+    if permission.resource == "config":
+        scope = permission.scope  # a family without ids has no wildcard
+    else:
+        scope = f"{permission.resource}:*:{permission.action}"
+    answer = call(server, entry, WORLD.bearer(OWNER, scope))
+    assert answer.status_code == RECIPES[name(entry)].success
+
+
+@each(WHOLE)
+def test_a_scope_for_one_id_does_not_open_what_is_about_the_family(
+    server: LiveServer, entry: Entry
+) -> None:
+    permission = permission_of(entry)
+    one = f"{permission.resource}:{SESSION_ID}:{permission.action}"
+    assert call(server, entry, WORLD.bearer(OWNER, one)).status_code == 403
+
+
+@each(LISTING)
+def test_lists_show_what_the_grants_reach(server: LiveServer, entry: Entry) -> None:
+    permission = permission_of(entry)
+    this = {"agents": "beta", "sessions": SESSION_ID}[permission.resource]
+    found = {}
+    for identifier in (this, "another"):
+        scope = f"{permission.resource}:{identifier}:{permission.action}"
+        answer = call(server, entry, WORLD.bearer(OWNER, scope))
+        assert answer.status_code == 200
+        body = answer.json()
+        rows = body if isinstance(body, list) else body["data"]
+        found[identifier] = [row.get("session_id") or row["id"] for row in rows]
+    assert found == {this: [this], "another": []}
+
+
+@each(GUARDED)
+def test_the_right_scope_is_enough(server: LiveServer, entry: Entry) -> None:
+    answer = call(server, entry, WORLD.bearer(OWNER, permission_of(entry).scope))
+    assert answer.status_code == RECIPES[name(entry)].success
+
+
+@each(GUARDED)
+def test_somebody_elses_things_are_as_if_they_did_not_exist(
+    server: LiveServer, entry: Entry
+) -> None:
+    before = WORLD.olgas_session()
+    headers = WORLD.bearer(STRANGER, permission_of(entry).scope)
+    answer = call(server, entry, headers)
+    assert answer.status_code == RECIPES[name(entry)].foreign
+    assert "Olga" not in answer.text
+    assert WORLD.olgas_session() == before
+    unused = call_with_unused_ids(server, entry, headers)
+    assert unused.status_code == answer.status_code
+
+
+def call_with_unused_ids(
+    server: LiveServer, entry: Entry, headers: dict[str, str]
+) -> httpx.Response:
+    """The same request about a session that nobody has."""
+    recipe = RECIPES[name(entry)]
+    path = entry.template.format(**{**OBJECTS, "session_id": "unused"})
+    send = {
+        kind: {k: ("unused" if v == SESSION_ID else v) for k, v in values.items()}
+        for kind, values in recipe.send.items()
+    }
+    if name(entry) == "DELETE /sessions":
+        send = {"json": {"session_ids": ["unused"], "session_types": ["agent"]}}
+    if name(entry) == "POST /sessions":
+        send = {"json": {"session_id": "fresher"}}
+    return httpx.request(entry.methods[0], server.url + path, headers=headers, timeout=20, **send)
+
+
+@each(GUARDED)
+def test_the_administrator_may_everything(server: LiveServer, entry: Entry) -> None:
+    assert call(server, entry, WORLD.admin()).status_code == RECIPES[name(entry)].success
+
+
+@each([e for e in GUARDED if e.methods[0] == "GET"])
+def test_head_is_decided_as_get(server: LiveServer, entry: Entry) -> None:
+    path = server.url + entry.template.format(**OBJECTS)
+    send = RECIPES[name(entry)].send
+    scope = permission_of(entry).scope
+    assert httpx.head(path, **send).status_code == 401
+    assert httpx.head(path, headers=WORLD.bearer(OWNER), **send).status_code == 403
+    answer = httpx.head(path, headers=WORLD.bearer(OWNER, scope), **send)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+@each(GUARDED)
+@pytest.mark.parametrize("method", ["PUT", "OPTIONS", "TRACE"])
+def test_other_methods_run_nothing(server: LiveServer, entry: Entry, method: str) -> None:
+    path = server.url + entry.template.format(**OBJECTS)
+    assert httpx.request(method, path).status_code == 401
+    assert httpx.request(method, path, headers=WORLD.admin()).status_code == 405

@@ -1,0 +1,120 @@
+"""A small world for tests of the server: two agents, one database, an auth server's key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from licet.agent import Agent
+from licet.agent.output import RunInput, RunOutput
+from licet.authn.principal import owner_key
+from licet.db.base import Access, Db
+from licet.db.in_memory import InMemoryDb
+from licet.db.records import RunRecord, RunStatus, SessionQuery, SessionRecord
+from licet.models.message import Message
+from licet.os import AgentOS, AuthorizationConfig
+from licet.testing import Say, ScriptedModel, TokenFactory
+
+OS_ID = "test-os"
+OWNER, STRANGER, ADMIN = "olga", "sten", "ada"
+SESSION_ID, RUN_ID = "s1", "r1"
+FAMILIES = ("agents", "sessions", "config")
+
+
+@dataclass(kw_only=True)
+class World:
+    """Agents ``alpha`` and ``beta``; the session ``s1`` with the run ``r1`` is Olga's."""
+
+    tokens: TokenFactory = field(default_factory=TokenFactory)
+    db: Db = field(default_factory=InMemoryDb)
+    model: Any = field(
+        default_factory=lambda: ScriptedModel(
+            [Say("Hello from the model")], when_exhausted="repeat_last"
+        )
+    )
+    agents: Sequence[Agent] = ()
+
+    def agent_os(self, **given: Any) -> AgentOS:
+        """An AgentOS that trusts ``tokens``."""
+        config = given.pop("config", {})
+        agents = self.agents or [
+            Agent(id=name, name=name.title(), model=self.model, db=self.db)
+            for name in ("alpha", "beta")
+        ]
+        return AgentOS(
+            id=OS_ID,
+            agents=agents,
+            db=self.db,
+            authorization=True,
+            authorization_config=AuthorizationConfig(
+                verification_keys=[self.tokens.public_key], **config
+            ),
+            **given,
+        )
+
+    def bearer(self, subject: str, *scopes: str, **claims: Any) -> dict[str, str]:
+        """Headers with a token of these scopes."""
+        token = self.tokens.token(subject, scopes=scopes, **claims)
+        return {"Authorization": f"Bearer {token}"}
+
+    def admin(self) -> dict[str, str]:
+        """Headers with the administrator's token."""
+        return self.bearer(ADMIN, "agent_os:admin")
+
+    def seed(self) -> None:
+        """Let Olga's session and run exist, unchanged, and nothing else."""
+        asyncio.run(self._seed())
+
+    async def _seed(self) -> None:
+        everybody = self.db.store(Access("", sees_all=True))
+        old = await everybody.list_sessions(SessionQuery(limit=1000))
+        await everybody.delete_sessions([session.key for session in old.sessions])
+        owner = owner_key("default", OWNER)
+        store = self.db.store(Access(owner))
+        output = RunOutput(
+            run_id=RUN_ID,
+            session_id=SESSION_ID,
+            agent_id="alpha",
+            agent_name="Alpha",
+            status=RunStatus.COMPLETED,
+            created_at=1,
+            user_id=OWNER,
+            input=RunInput("Olga's secret question"),
+            content="Olga's secret answer",
+            messages=(Message(role="user", content="Olga's secret question"),),
+        )
+        await store.begin_run(
+            SessionRecord(
+                owner=owner,
+                session_id=SESSION_ID,
+                component_id="alpha",
+                user_id=OWNER,
+                first_input="Olga's secret question",
+                created_at_us=1_000_000,
+                updated_at_us=1_000_000,
+            ),
+            RunRecord(
+                owner=owner,
+                session_id=SESSION_ID,
+                run_id=RUN_ID,
+                component_id="alpha",
+                user_id=OWNER,
+                status=RunStatus.COMPLETED,
+                body=output.to_json(),
+                created_at_us=1_000_000,
+                updated_at_us=1_000_000,
+            ),
+            history_runs=0,
+        )
+
+    def olgas_session(self) -> SessionRecord | None:
+        """Olga's session as it is stored now."""
+        owner = owner_key("default", OWNER)
+
+        async def find() -> SessionRecord | None:
+            found = await self.db.store(Access(owner)).find_sessions(SESSION_ID)
+            return found[0] if found else None
+
+        return asyncio.run(find())
