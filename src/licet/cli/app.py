@@ -1,0 +1,71 @@
+"""The commands, put together; and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from licet import __version__
+from licet.cli import keys, routes, run, serve, token_inspect, token_mint
+from licet.errors import LicetError
+
+EXIT_CANNOT = 2
+
+
+class LicetGroup(TyperGroup):
+    """Tells errors of licet in one line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except LicetError as error:
+            typer.echo(f"licet: {error}", err=True)
+            raise typer.Exit(EXIT_CANNOT) from None
+
+
+def _plain_if_piped() -> dict[str, Any]:
+    # Typer draws boxes also where nobody sees them.
+    return {} if sys.stdout.isatty() else {"rich_markup_mode": None}
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"licet {__version__}")
+        raise typer.Exit
+
+
+# A traceback with local variables would print keys and tokens: Python's own is enough.
+app = typer.Typer(
+    cls=LicetGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    **_plain_if_piped(),
+)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys that sign tokens.", **_plain_if_piped())
+token_app = typer.Typer(no_args_is_help=True, help="Make and read tokens.", **_plain_if_piped())
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """An agent server in which nothing runs unless the caller's verified token permits it."""
+
+
+app.command("run", context_settings=run.CONTEXT)(run.run)
+app.command("serve")(serve.serve)
+app.command("routes")(routes.routes)
+keys_app.command("generate")(keys.generate)
+token_app.command("mint")(token_mint.mint)
+token_app.command("inspect")(token_inspect.inspect)
+app.add_typer(keys_app, name="keys")
+app.add_typer(token_app, name="token")

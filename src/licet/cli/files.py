@@ -1,0 +1,47 @@
+"""Files that hold keys and secrets: read whole, and written so that nobody else can read them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from licet.errors import ConfigurationError
+
+_MAX_BYTES = 1024 * 1024
+
+
+def read_small(file: Path) -> bytes:
+    """The content of a file of at most one mebibyte.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is larger.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{str(file)!r} cannot be read: {error.strerror}") from None
+    if len(content) > _MAX_BYTES:
+        raise ConfigurationError(f"{str(file)!r} holds more than {_MAX_BYTES} bytes; no key does")
+    return content
+
+
+def write_new(file: Path, text: str, *, mode: int, force: bool) -> None:
+    """Write a file of that mode; with ``force`` in place of another, in one step.
+
+    Raises:
+        ConfigurationError: it exists and ``force`` is not set, or it cannot be written.
+    """
+    # A new file has its mode from the start: there is no moment in which others could open it.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    new = file.with_name(f".{file.name}.{secrets.token_hex(8)}") if force else file
+    try:
+        with os.fdopen(os.open(new, flags, mode), "w", encoding="ascii") as opened:
+            opened.write(text)
+        if force:
+            new.replace(file)
+    except FileExistsError:
+        raise ConfigurationError(f"{str(file)!r} exists; --force overwrites it") from None
+    except OSError as error:
+        raise ConfigurationError(f"{str(file)!r} cannot be written: {error.strerror}") from None

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from licet.cli.app import app
+from licet.cli.files import write_new
+from licet.utils.cryptography import generate_rsa_keys
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Call the command line in this process: ``cli("keys", "generate")``."""
+    monkeypatch.delenv("JWT_SIGNING_KEY", raising=False)
+    monkeypatch.delenv("JWT_VERIFICATION_KEY", raising=False)
+
+    def call(
+        *arguments: str | Path, input: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Result:
+        return CliRunner().invoke(app, [str(part) for part in arguments], input=input, env=env)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with a key pair; what is imported from it is forgotten afterwards."""
+    private_pem, public_pem = generate_rsa_keys()
+    write_new(tmp_path / "private.pem", private_pem, mode=0o600, force=False)
+    write_new(tmp_path / "public.pem", public_pem, mode=0o644, force=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(tmp_path):
+            del sys.modules[name]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from licet.cli.files import read_small, write_new
+from licet.errors import ConfigurationError
+
+
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_a_new_file_is_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_new(tmp_path / "private.pem", "secret", mode=0o600, force=False)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "private.pem") == 0o600
+
+
+def test_an_existing_file_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "private.pem"
+    file.write_text("precious")
+    with pytest.raises(ConfigurationError, match="exists"):
+        write_new(file, "new", mode=0o600, force=False)
+    assert file.read_text() == "precious"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "private.pem"
+    link.symlink_to(elsewhere)
+    with pytest.raises(ConfigurationError, match="exists"):
+        write_new(link, "new", mode=0o600, force=False)
+    assert not elsewhere.exists()
+
+
+def test_force_replaces_the_file_and_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "private.pem"
+    file.write_text("old")
+    file.chmod(0o644)
+    write_new(file, "new", mode=0o600, force=True)
+    assert file.read_text() == "new"
+    assert mode(file) == 0o600
+    assert os.listdir(tmp_path) == ["private.pem"]  # noqa: PTH208 - the names are what is compared
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be written: No such file"):
+        write_new(tmp_path / "none" / "x", "new", mode=0o600, force=False)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none.*cannot be read: No such file"):
+        read_small(tmp_path / "none")
+
+
+def test_an_endless_file_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigurationError, match="no key does"):
+        read_small(Path("/dev/zero"))
