@@ -8,11 +8,12 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 port, package = int(sys.argv[1]), sys.argv[2]
 
 
-def of(module: str, name: str):  # noqa: ANN201 - either package's class
+def of(module: str, name: str) -> Any:
     """A class of the package that is measured."""
     return getattr(importlib.import_module(f"{package}.{module}"), name)
 

@@ -390,7 +390,7 @@ class TestOutputSchema:
 
     async def test_an_unusable_one_is_refused_before_anything_runs(self) -> None:
         with pytest.raises(InvalidInputError):
-            agent([]).arun("hi", output_schema={"type": "array"})
+            await agent([]).arun("hi", output_schema={"type": "array"})
 
 
 class TestTools:

@@ -33,7 +33,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Line]]:
     folder = tmp_path_factory.mktemp("demo")
     port = free_port()
     env = {"LICET_DEMO_PORT": str(port), "LICET_DEMO_FOLDER": str(folder)}
-    command = [sys.executable, ROOT / "examples" / "demo.py"]
+    command: list[str | Path] = [sys.executable, ROOT / "examples" / "demo.py"]
     with running(command, cwd=folder, env=env) as process:
         process.wait_until_serving(f"http://127.0.0.1:{port}/health")
         yield list(parse(process.lines))

@@ -6,69 +6,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-import jwt
 import pytest
 
-from licet.utils.cryptography import generate_rsa_keys
-from tests.support.lock import alone
-from tests.support.openai import scripted_openai
-from tests.support.postgres import EmbeddedPostgres, reachable_folder
-from tests.support.process import Process, licet, running
+from tests.e2e.seed_program import RUNS, SEED, URL, Served, served
+from tests.support.process import licet
 
-SEED = Path(__file__).parent / "seed" / "basic_rbac_asymmetric.py"
 SEED_SHA256 = "53802ec9c037cb26129f93fc4578f3f4f86a44d91cdcd7d93f6e70d49a1ebb0b"
-URL = "http://127.0.0.1:7777"
-RUNS = f"{URL}/agents/research-agent/runs"
-
-# The model searches when it is asked for news, and else answers in words.
-SCRIPT: dict[str, Any] = {
-    "rules": [
-        {
-            "match": "latest AI news",
-            "answers": [
-                {"tool_calls": [{"name": "web_search", "arguments": {"query": "AI news"}}]},
-                {"text": "The search engine cannot be reached today."},
-            ],
-        }
-    ],
-    "otherwise": {"text": "You asked about AI news before."},
-}
-
-
-@dataclass(frozen=True)
-class Served:
-    """The seed, serving."""
-
-    process: Process
-    private_key: str
-    admin_token: str
-    model_url: str
-
-    def headers(self, token: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token}"}
-
-    @property
-    def admin(self) -> dict[str, str]:
-        return self.headers(self.admin_token)
-
-    def user(self) -> dict[str, str]:
-        """The user token that the program makes but does not print."""
-        claims = jwt.decode(self.admin_token, options={"verify_signature": False})
-        claims |= {
-            "sub": "user_123",
-            "session_id": "session_456",
-            "scopes": ["agents:read", "agents:run"],
-        }
-        return self.headers(jwt.encode(claims, self.private_key, algorithm="RS256"))
-
-    def model_requests(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.model_url}/_requests").json()
-        return found
 
 
 def test_the_program_is_the_seed_byte_for_byte() -> None:
@@ -79,27 +25,8 @@ def test_the_program_is_the_seed_byte_for_byte() -> None:
 def seed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("seed")
     shutil.copy(SEED, folder)
-    private_key, public_key = generate_rsa_keys()
-    with (
-        alone("port-7777"),
-        reachable_folder() as data,
-        EmbeddedPostgres(data / "postgres", port=5532) as postgres,
-        scripted_openai(SCRIPT) as model_url,
-    ):
-        postgres.create_role_and_database("ai", "ai")
-        env = {
-            "JWT_SIGNING_KEY": private_key,
-            "JWT_VERIFICATION_KEY": public_key,
-            "OPENAI_API_KEY": "sk-scripted",
-            "OPENAI_BASE_URL": f"{model_url}/v1",
-            # Web search finds a closed port: what it reports is part of the conversation.
-            "DDGS_PROXY": "http://127.0.0.1:9",
-        }
-        command = licet("run", "--as", "agno", SEED.name)
-        with running(command, cwd=folder, env=env) as process:
-            process.wait_until_serving(f"{URL}/health")
-            heading = process.lines.index("Admin Token (agent_os:admin - full access):")
-            yield Served(process, private_key, process.lines[heading + 1], model_url)
+    with served(licet("run", "--as", "agno", SEED.name), folder) as running_seed:
+        yield running_seed
 
 
 def test_it_prints_the_public_key_and_an_admin_token(seed: Served) -> None:
@@ -197,7 +124,7 @@ def test_it_reloads_when_the_program_changes(seed: Served) -> None:
             now: str = httpx.get(f"{URL}/health", timeout=1.0).json()["instantiated_at"]
         except httpx.TransportError:
             return False
-        return now != started
+        return bool(now != started)
 
     seed.process.wait_for(reloaded, what="the new process")
     assert httpx.get(f"{URL}/agents", headers=seed.admin).status_code == 200

@@ -258,7 +258,7 @@ def call_with_unused_ids(
     """The same request about a session that nobody has."""
     recipe = RECIPES[name(entry)]
     path = entry.template.format(**{**OBJECTS, "session_id": "unused"})
-    send = {
+    send: dict[str, Any] = {
         kind: {k: ("unused" if v == SESSION_ID else v) for k, v in values.items()}
         for kind, values in recipe.send.items()
     }
