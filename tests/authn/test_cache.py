@@ -75,6 +75,13 @@ def test_in_the_leeway_the_verifier_is_asked_each_time(inner: Counting) -> None:
     assert len(cache) == 0
 
 
+def test_what_has_expired_takes_no_room_beside_what_has_not(inner: Counting) -> None:
+    cache = cached(inner, Clock(12))
+    cache.verify(b"20")
+    cache.verify(b"10")
+    assert len(cache) == 1
+
+
 def test_what_never_expires_is_not_remembered(inner: Counting, clock: Clock) -> None:
     cache = cached(inner, clock)
     cache.verify(b"never")

@@ -58,6 +58,7 @@ def test_several_keys_of_several_types_stand_side_by_side() -> None:
         ({"alias": "a" * 65}, "issuer alias"),
         ({"issuer": ""}, "issuer is empty"),
         ({"audiences": "os"}, "audiences is a list, not one text"),
+        ({"audiences": ["os", ""]}, "an audience is empty"),
         ({"verify_audience": True}, "verify_audience needs an audience"),
         ({"leeway_seconds": -1}, "between 0 and 300"),
         ({"leeway_seconds": 301}, "between 0 and 300"),

@@ -50,6 +50,11 @@ def test_these_types_are_taken_in_any_case(kind: str) -> None:
     assert parse_token(token({"alg": "RS256"})).key_id is None
 
 
+@pytest.mark.parametrize("key_id", ["k", "k" * 255, "2026-11 (öffentlich)"])
+def test_a_key_id_is_printable_text(key_id: str) -> None:
+    assert parse_token(token({"alg": "RS256", "kid": key_id})).key_id == key_id
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [

@@ -19,7 +19,13 @@ def scripted_openai(script: Mapping[str, Any]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "script.json"
         file.write_text(json.dumps(script))
-        command: list[str | Path] = [sys.executable, "-m", "licet.testing.openai_server", "--script", file]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "licet.testing.openai_server",
+            "--script",
+            file,
+        ]
         with running(command, cwd=Path(name)) as process:
             process.wait_for(lambda: bool(process.lines), what="the server's address")
             yield process.lines[0].strip().removesuffix("/v1")

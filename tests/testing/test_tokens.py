@@ -41,6 +41,12 @@ def test_tokens_verify_with_the_public_key(algorithm: str) -> None:
     }
 
 
+def test_scopes_can_be_one_text() -> None:
+    assert factory().claims("alice", scopes="agents:read agents:run")["scopes"] == (
+        "agents:read agents:run"
+    )
+
+
 def test_a_token_is_good_for_an_hour() -> None:
     assert factory().claims("alice")["exp"] == NOW + 3600
 

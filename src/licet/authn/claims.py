@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -47,7 +47,7 @@ def principal_of(
         issuer_alias=issuer.alias,
         issuer=claims.get("iss"),
         subject=_identifier(claims, issuer.subject_claim),
-        scopes=_scopes(claims, issuer),
+        scopes=scopes_in(claims, issuer.scopes_claims),
         token_id=str(token_id) if _is_identifier(token_id) else token_digest,
         key_id=key_id,
         issued_at=issued_at,
@@ -127,9 +127,15 @@ def _is_identifier(value: object) -> bool:
     )
 
 
-def _scopes(claims: Mapping[str, Any], issuer: TrustedIssuer) -> tuple[str, ...]:
-    """The first claim that is present, never several together: more claims must not mean more."""
-    for name in issuer.scopes_claims:
+def scopes_in(claims: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:
+    """The scopes of the first of these claims that is present; dotted paths are names too.
+
+    Never of several together: more claims must not mean more.
+
+    Raises:
+        TokenRefusedError: the claim is neither a list of texts nor a text.
+    """
+    for name in names:
         value = _at(claims, name, absent=_ABSENT)
         if value is _ABSENT:
             continue

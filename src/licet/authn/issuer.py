@@ -30,7 +30,8 @@ class TrustedIssuer:
         issuer: what ``iss`` has to be; None: not looked at.
         audiences: what ``aud`` may name.
         verify_audience: refuse tokens without ``aud``.
-        leeway_seconds: how far clocks may differ.
+        leeway_seconds: how far clocks may differ. A token is taken while now < exp + leeway, and
+            from nbf - leeway and iat - leeway on, these instants included.
         required_claims: present besides ``exp`` and the subject.
         subject_claim: whose value is the subject.
         session_id_claim: whose value is the session of requests that name none.
@@ -94,6 +95,8 @@ def _check(issuer: TrustedIssuer) -> None:
 
 
 def _check_names(issuer: TrustedIssuer) -> None:
+    if not all(issuer.audiences):
+        raise ConfigurationError("an audience is empty; name what 'aud' may be")
     if issuer.issuer == "":
         raise ConfigurationError("issuer is empty; leave it out, or name what 'iss' has to be")
     if not issuer.scopes_claims:

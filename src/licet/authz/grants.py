@@ -12,7 +12,6 @@ from licet.authz.families import DEFAULT_FAMILIES, Families
 from licet.authz.scope import (
     DEFAULT_ADMIN_SCOPE,
     AdminScope,
-    Scope,
     UnusableScope,
     parse_scope,
 )
@@ -79,17 +78,17 @@ def compile_grants(
     is_admin = False
     unusable: list[UnusableScope] = []
     for text in scopes:
-        match parse_scope(text, admin_scope=admin_scope, families=families):
-            case AdminScope():
-                is_admin = True
-            case UnusableScope() as scope:
-                unusable.append(scope)
-            case Scope(resource, action, None):
-                ids[resource, action] = None
-            case Scope(resource, action, str(identifier)):
-                known = ids.setdefault((resource, action), set())
-                if known is not None:
-                    known.add(identifier)
+        scope = parse_scope(text, admin_scope=admin_scope, families=families)
+        if isinstance(scope, AdminScope):
+            is_admin = True
+        elif isinstance(scope, UnusableScope):
+            unusable.append(scope)
+        elif scope.identifier is None:
+            ids[scope.resource, scope.action] = None
+        else:
+            known = ids.setdefault((scope.resource, scope.action), set())
+            if known is not None:
+                known.add(scope.identifier)
     reaches = {
         key: Reach.ALL if found is None else Reach(frozenset(found)) for key, found in ids.items()
     }

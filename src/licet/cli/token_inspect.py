@@ -153,14 +153,14 @@ def _verdict(
 
 def _show(read: ReadToken) -> None:
     from licet.cli.output import show_table
-    from licet.cli.token_reading import describe_scope, described, scopes_in
+    from licet.cli.token_reading import describe_scope, described, readable_scopes
 
     now = time.time()
     for title, members in (("Header", read.header), ("Claims", read.claims)):
         if members:
             typer.echo()
             show_table(described(members, now=now), title=title)
-    scopes = scopes_in(read.claims)
+    scopes = readable_scopes(read.claims)
     if scopes:
         typer.echo()
         show_table([(scope, describe_scope(scope)) for scope in scopes], title="Scopes")

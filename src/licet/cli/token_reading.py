@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from licet.authn.bearer import MAX_TOKEN_BYTES
+from licet.authn.claims import scopes_in
 from licet.authn.issuer import DEFAULT_SCOPES_CLAIMS
 from licet.authn.jws import decode_segment, json_object, parse_token
 from licet.authn.refusal import TokenRefusedError
@@ -51,15 +52,12 @@ def described(members: Mapping[str, Any], *, now: float) -> list[tuple[str, str]
     return [(name, _describe(name, value, now)) for name, value in members.items()]
 
 
-def scopes_in(claims: Mapping[str, Any]) -> tuple[str, ...]:
-    """The scopes of the first claim that holds them, as the server finds them by default."""
-    for name in DEFAULT_SCOPES_CLAIMS:
-        value = claims.get(name)
-        if isinstance(value, str):
-            return tuple(value.split())
-        if value is not None:
-            return tuple(s for s in value if isinstance(s, str)) if isinstance(value, list) else ()
-    return ()
+def readable_scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scopes, as a server finds them by default; none where it would refuse the claim."""
+    try:
+        return scopes_in(claims, DEFAULT_SCOPES_CLAIMS)
+    except TokenRefusedError:
+        return ()
 
 
 def describe_scope(text: str) -> str:

@@ -62,15 +62,18 @@ class TokenFactory:
         self,
         subject: str,
         *,
-        scopes: Sequence[str] = (),
+        scopes: Sequence[str] | str = (),
         expires_in_seconds: float = 3600,
         **claims: Any,
     ) -> dict[str, Any]:
-        """The claims of a token. A claim that is given replaces the usual one; None removes it."""
+        """The claims of a token. A claim that is given replaces the usual one; None removes it.
+
+        ``scopes`` is a list, or one text with spaces between them.
+        """
         now = int(self._now())
         usual = {
             "sub": subject,
-            "scopes": list(scopes),
+            "scopes": scopes if isinstance(scopes, str) else list(scopes),
             "iat": now,
             "exp": now + int(expires_in_seconds),
         }
@@ -80,7 +83,7 @@ class TokenFactory:
         self,
         subject: str,
         *,
-        scopes: Sequence[str] = (),
+        scopes: Sequence[str] | str = (),
         expires_in_seconds: float = 3600,
         **claims: Any,
     ) -> str:
