@@ -249,6 +249,8 @@ def test_the_message_says_which_key_it_is() -> None:
     assert complaint("short", source="verification_keys[1]").startswith("verification_keys[1]: a ")
     message = complaint("s" * 32, allowed=["RS256"], source="verification_keys[1]")
     assert message.startswith("verification_keys[1] can serve HS256")
+    assert complaint("short").startswith("a shared secret has 5 bytes")
+    assert complaint("s" * 32, allowed=["RS256"]).startswith("a verification key can serve HS256")
 
 
 def test_a_key_does_not_show_itself() -> None:

@@ -40,6 +40,7 @@ def test_a_family_can_be_added_without_changing_the_table() -> None:
     assert not families.known["reports"].has_ids
     assert set(families.known) - set(DEFAULT_FAMILIES.known) == {"reports"}
     assert families.resolve("system") == "config"
+    assert DEFAULT_FAMILIES.with_family("reports", ["read"]).known["reports"].has_ids
 
 
 @pytest.mark.parametrize("name", ["agents", "system"])

@@ -12,6 +12,7 @@ from licet.db.base import SessionChanges
 from licet.db.postgres import PostgresBackend, PostgresDb
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.records import RunQuery, RunStatus, SessionKey
+from licet.db.writer import UnavailableError
 from licet.db.writes import ContentionError
 from licet.errors import ConfigurationError, StorageError
 from tests.contract.rows import ALICE, run, session, stored
@@ -86,6 +87,40 @@ async def test_connections_that_the_server_closed_are_made_anew(
     outcomes = await asyncio.gather(*(stored(store, run()) for _ in range(20)))
     assert len(outcomes) == 20
     assert len(await store.list_runs(KEY, RunQuery())) == 21
+
+
+async def test_a_connection_that_is_lost_at_the_commit_says_that_it_is_not_known(
+    db: PostgresDb, postgres_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    for ending in ("commit", "rollback", "execute"):
+        connection = PostgresBackend(parse_postgres_url(postgres_url)).connect()
+        write = writes.create_session(session())
+        connection.execute(write.statements)
+        with connected(postgres_server, "postgres") as killing:
+            killing.execute(KILL)
+        if ending == "commit":
+            with pytest.raises(UnavailableError, match="not known") as caught:
+                connection.commit()
+            assert caught.value.may_be_stored
+        elif ending == "rollback":
+            with pytest.raises(StorageError):
+                connection.rollback()
+        else:
+            with pytest.raises(UnavailableError, match="not stored"):
+                connection.execute(write.statements)
+        connection.close()
+
+
+async def test_a_read_only_server_is_unavailable_not_at_odds(postgres_url: str) -> None:
+    db = PostgresDb(postgres_url)
+    await db.open()
+    await db.close()
+    db = PostgresDb(f"{postgres_url}%20-cdefault_transaction_read_only%3Don")
+    outcomes = await asyncio.gather(
+        *(stored(db.store(ALICE), run()) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(outcome, UnavailableError) for outcome in outcomes)
+    await db.close()
 
 
 async def test_while_the_server_is_down_everything_fails_and_nothing_hangs() -> None:

@@ -1,21 +1,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import weakref
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import Connection
 
 from licet.db import sqlite as module
+from licet.db import writes
 from licet.db.records import RunQuery, SessionKey
 from licet.db.sqlite import SqliteBackend, SqliteDb
+from licet.db.writer import UnavailableError
+from licet.db.writes import Statement
 from licet.errors import ConfigurationError, StorageError
 from tests.contract.rows import ALICE, run, session, stored
+from tests.db.conftest import wait_until
 
 WRITES_FOR_EVER = """
 import asyncio, sys
@@ -181,6 +189,31 @@ async def test_a_commit_is_synced_to_the_disk(tmp_path: Path) -> None:
     connection.close()
 
 
+async def test_a_commit_that_fails_is_told_and_stores_nothing(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "licet.db")
+    await db.open()
+    connection = SqliteBackend(db.db_file).connect()
+    orphan = writes.begin_run(session(), run(), history_runs=0).statements[2]
+    connection.execute([Statement("PRAGMA defer_foreign_keys = ON", ()), orphan])
+    with pytest.raises(UnavailableError, match="FOREIGN KEY") as caught:
+        connection.commit()
+    assert caught.value.may_be_stored
+    connection.rollback()
+    connection.close()
+    assert await db.store(ALICE).list_runs(SessionKey("alice", "s"), RunQuery()) == []
+    await db.close()
+
+
+async def test_a_db_that_closes_meanwhile_refuses(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "licet.db")
+    parts = await db._opened()
+    await db.close()
+    with pytest.raises(StorageError, match="closed"):
+        await parts.read(lambda connection: connection)
+    with pytest.raises(StorageError, match="closed"):
+        await parts.writer.write(writes.create_session(session()))
+
+
 async def test_reading_connections_cannot_write(tmp_path: Path) -> None:
     db = SqliteDb(tmp_path / "licet.db")
     with pytest.raises(StorageError, match="readonly"):
@@ -243,3 +276,28 @@ async def test_a_db_that_is_forgotten_gives_everything_back(tmp_path: Path) -> N
     await stored(db.store(ALICE), run())
     del db
     assert names_in(tmp_path) == ["licet.db"]
+
+
+async def test_a_db_that_only_a_reading_thread_still_knows_gives_everything_back(
+    tmp_path: Path,
+) -> None:
+    db = SqliteDb(tmp_path / "licet.db")
+    await db.open()
+    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def look(connection: Connection, known: SqliteDb = db) -> None:
+        weakref.finalize(known, closed.set)
+        reading.set()
+        assert go_on.wait(30)
+
+    asking = asyncio.create_task(db.read(look))
+    await asyncio.to_thread(reading.wait, 30)
+    asking.cancel()
+    await asyncio.wait({asking})
+    del db, look, asking
+    gc.collect()
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, 30)
+    await asyncio.to_thread(
+        wait_until, lambda: names_in(tmp_path) == ["licet.db"], what="everything is given back"
+    )

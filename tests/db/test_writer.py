@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from licet.db import writer as module
 from licet.db import writes
 from licet.db.migrating import bring_up_to_date
 from licet.db.sqlite import SqliteBackend
@@ -35,6 +36,7 @@ class Watched:
         self._trial.commits += 1
 
     def rollback(self) -> None:
+        self._trial.before_rollback()
         self._connection.rollback()
 
     def close(self) -> None:
@@ -53,6 +55,7 @@ class Trial:
         self.before_connect: Callable[[], None] = lambda: None
         self.before_execute: Callable[[], None] = lambda: None
         self.before_commit: Callable[[], None] = lambda: None
+        self.before_rollback: Callable[[], None] = lambda: None
 
     def connect(self) -> WriteConnection:
         self.connects += 1
@@ -120,6 +123,48 @@ async def test_what_waits_while_a_transaction_commits_shares_the_next(trial: Tri
         await asyncio.gather(first, *rest)
         assert trial.commits == 2
         assert trial.rows() == 61
+
+
+async def test_a_transaction_has_a_limit(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_WRITES", 8)
+    committing, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        trial.before_commit = lambda: None
+        committing.set()
+        assert go_on.wait(30)
+
+    trial.before_commit = hold
+    with working(trial) as writer:
+        first = asyncio.create_task(writer.write(begin("first")))
+        await asyncio.to_thread(committing.wait, 30)
+        rest = [asyncio.create_task(writer.write(begin(f"s{n}"))) for n in range(20)]
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, *rest)
+        assert trial.commits == 1 + 3
+
+
+async def test_a_connection_that_cannot_undo_is_given_up(trial: Trial) -> None:
+    with working(trial) as writer:
+        await writer.write(begin("a"))
+        trial.before_rollback = times(1, StorageError("cannot"))
+        with pytest.raises(ConflictError):
+            await writer.write(begin("a"))
+        await writer.write(begin("b"))
+        assert trial.connects == 2
+
+
+async def test_a_bug_while_undoing_reaches_the_callers_and_does_not_end_the_writer(
+    trial: Trial,
+) -> None:
+    with working(trial) as writer:
+        await writer.write(begin("a"))
+        trial.before_rollback = times(1, ZeroDivisionError("bug"))
+        with pytest.raises(UnavailableError, match=r"not known.*bug"):
+            await writer.write(begin("a"))
+        await writer.write(begin("b"))
+        assert trial.rows() == 2
 
 
 async def test_an_event_loop_is_woken_once_for_a_transaction(

@@ -1,13 +1,11 @@
-"""Who sees all has to say whose: the administrator, and a server without isolation."""
+"""Who sees all has to say whose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from licet.db.base import Db
 from tests.support.house import House
 from tests.support.world import ADMIN, OWNER, STRANGER
 
@@ -92,31 +90,3 @@ class TestAdministrator:
         made = house.admin().send("POST", "/sessions", {"session_id": "made"})
         assert made.json()["user_id"] == ADMIN
         assert house.somebody(OWNER).get("/sessions/made").status_code == 404
-
-
-class TestWithoutIsolation:
-    @pytest.fixture(scope="class")
-    def open_house(self, dbs: tuple[Db, Db]) -> Iterator[House]:
-        with House(*dbs).open(user_isolation=False) as house:
-            yield house
-
-    def test_whoever_holds_the_scope_sees_everybodys(self, house: House) -> None:
-        fill(house)
-        sten = house.somebody(STRANGER, "sessions:read")
-        assert sten.get("/sessions").json()["meta"]["total_count"] == 2
-        assert sten.get("/sessions/s").json()["session_name"] == "Sten's question"
-        olgas = sten.get("/sessions/s", user_id=OWNER).json()
-        assert olgas["session_name"] == "Olga's question"
-        assert sten.get("/info").json()["user_isolation"] is False
-
-    def test_a_scope_is_still_needed(self, house: House) -> None:
-        fill(house)
-        nobody = house.somebody(STRANGER, "agents:read")
-        assert nobody.get("/sessions").status_code == 403
-        assert nobody.send("DELETE", "/sessions/s", user_id=OWNER).status_code == 403
-        assert house.session(OWNER, "s") is not None
-
-    def test_rows_keep_the_name_of_who_made_them(self, house: House) -> None:
-        made = house.somebody(STRANGER).send("POST", "/sessions", {"session_id": "new"})
-        assert made.json()["user_id"] == STRANGER
-        assert house.session(STRANGER, "new") is not None

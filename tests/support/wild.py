@@ -104,7 +104,7 @@ queries = st.lists(
 ).map(urlencode)
 
 header_values = st.text(
-    st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=("Cc",)), max_size=30
+    st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"]), max_size=30
 )
 
 headers = st.dictionaries(
@@ -155,7 +155,9 @@ bodies: st.SearchStrategy[tuple[str, bytes]] = st.one_of(
                 "\xff",
             )
         ),
-        st.one_of(st.binary(max_size=50), st.sampled_from((b'"\\ud800"', b"[" * 50_000, b"--wild"))),
+        st.one_of(
+            st.binary(max_size=50), st.sampled_from((b'"\\ud800"', b"[" * 50_000, b"--wild"))
+        ),
     ),
 )
 """A content type, and a body that may be of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from licet.agent.output import ToolExecution
@@ -16,6 +17,7 @@ from licet.errors import LicetError, ModelError, OutputSchemaError
 from licet.models.base import Model, ModelRequest, ModelResponse, ToolSchema
 from licet.models.message import Message, Usage
 from licet.tools.function import Function
+from licet.tools.thread import run_in_thread
 
 MAX_TURNS = 100
 """Model calls in one run: the end of a conversation that a model has with itself."""
@@ -93,7 +95,8 @@ async def run_loop(task: Task, progress: Progress, tell: Teller) -> Any:
         if task.output_schema is None or response.refusal:
             return progress.text
         try:
-            return task.output_schema.read(response.text)
+            # A client's schema may take a second to follow: other runs go on meanwhile.
+            return await run_in_thread(partial(task.output_schema.read, response.text))
         except OutputSchemaError as error:
             if corrections_left == 0:
                 raise

@@ -10,11 +10,14 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
+from licet.agent.schema_check import schema_problems
 from licet.errors import InvalidInputError, OutputSchemaError
 from licet.models.base import OutputFormat
 
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 32
+MAX_SCHEMA_PARTS = 2000
+"""Objects and lists: checking each against the schema of schemas takes a third of a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,9 @@ class OutputSchema:
         return value
 
     def _validate(self, value: Any) -> None:
-        # Imported here: only agents with a JSON schema pay for it.
-        from jsonschema import Draft202012Validator
-
-        validator = Draft202012Validator(self.format.schema)
-        problems = [
-            f"{error.json_path}: {error.message[:200]}"
-            for error, _ in zip(validator.iter_errors(value), range(5), strict=False)
-        ]
+        problems = schema_problems(self.format.schema, value)
         if problems:
-            raise OutputSchemaError(
-                f"The answer does not fit the schema: {'; '.join(problems)}"
-            ) from None
+            raise OutputSchemaError(f"The answer does not fit the schema: {'; '.join(problems)}")
 
 
 def _check(schema: dict[str, Any]) -> None:
@@ -89,7 +83,13 @@ def _check(schema: dict[str, Any]) -> None:
         raise InvalidInputError("output_schema", "JSON values only") from None
     if size_bytes > MAX_SCHEMA_BYTES:
         raise InvalidInputError("output_schema", f"at most {MAX_SCHEMA_BYTES} bytes of JSON")
+    parts = 0
     for depth, key, value in _walk(schema):
+        parts += isinstance(value, Mapping | list)
+        if parts > MAX_SCHEMA_PARTS:
+            raise InvalidInputError(
+                "output_schema", f"at most {MAX_SCHEMA_PARTS} objects and lists"
+            )
         if depth > MAX_SCHEMA_DEPTH:
             raise InvalidInputError("output_schema", f"at most {MAX_SCHEMA_DEPTH} levels deep")
         # A reference to elsewhere would let whoever sends a schema make the server fetch it.

@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ import msgspec
 
 from licet.agent.events import Emit
 from licet.agent.loop import Progress, Task, run_loop
+from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.output import Metrics, RunInput, RunOutput, plain
 from licet.agent.output_schema import OutputSchema
 from licet.agent.prompt import history_messages, system_message, user_message
@@ -50,6 +52,12 @@ class RunRequest:
     dependencies: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     output_schema: OutputSchema | None = None
+
+
+class StateError(LicetError):
+    """A tool left something in the session's state that cannot be stored."""
+
+    code = "session_state"
 
 
 class AgentRun:
@@ -224,20 +232,26 @@ class AgentRun:
         """Store what was reached. An answer that cannot be stored is reported as a failure."""
         if self._store is None:
             return output
-        changed = _state_json(self._state) != self._stored_state
         try:
+            state = _storable_state(self._state)
+            changed = _state_json(state) != self._stored_state
             await self._store.save_run(
-                self._record(output), session_state=self._state if changed else None
+                self._record(output), session_state=state if changed else None
             )
         except LicetError as error:
             logger.exception("run %s could not be stored", output.run_id)
-            return msgspec.structs.replace(
+            failed = msgspec.structs.replace(
                 output,
                 status=RunStatus.ERROR,
                 content=f"The run ended {output.status} but could not be stored: {error}",
                 content_type="str",
+                session_state=msgspec.json.decode(self._stored_state),
                 error_type=error.code,
             )
+            # Mostly it is the state that cannot be: without it the row says at least why it ended.
+            with suppress(LicetError):
+                await self._store.save_run(self._record(failed), session_state=None)
+            return failed
         return output
 
     def _record(self, output: RunOutput) -> RunRecord:
@@ -259,6 +273,21 @@ class AgentRun:
 def new_id() -> str:
     """A fresh id for a run or a session."""
     return str(uuid.uuid4())
+
+
+def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
+    """The state that tools have left, if it can be stored and read again.
+
+    Raises:
+        StateError: it cannot.
+    """
+    if deeper_than(state, MAX_JSON_DEPTH):
+        raise StateError(f"session_state is nested deeper than {MAX_JSON_DEPTH} levels")
+    try:
+        _state_json(state)
+    except (TypeError, ValueError) as error:
+        raise StateError(f"session_state is no JSON ({type(error).__name__})") from error
+    return state
 
 
 def _state_json(state: Mapping[str, Any]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -85,9 +84,8 @@ def _check(issuer: TrustedIssuer) -> None:
             raise ConfigurationError(f"algorithm {algorithm!r} is not taken; these are: {known}")
     if not _ALIAS.fullmatch(issuer.alias):
         raise ConfigurationError(f"issuer alias {issuer.alias!r}: letters, digits, '.', '_', '-'")
-    if not (
-        math.isfinite(issuer.leeway_seconds) and 0 <= issuer.leeway_seconds <= _MAX_LEEWAY_SECONDS
-    ):
+    # Written so that NaN, which is on neither side, is refused too.
+    if not 0 <= issuer.leeway_seconds <= _MAX_LEEWAY_SECONDS:
         raise ConfigurationError(f"leeway_seconds is between 0 and {_MAX_LEEWAY_SECONDS:g}")
     if issuer.verify_audience and not issuer.audiences:
         raise ConfigurationError("verify_audience needs an audience")

@@ -108,7 +108,8 @@ class _OpenParts:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.writer = GroupWriter(backend.connect, name=backend.id)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=f"licet-read-{backend.id}")
+        self._names = f"licet-read-{backend.id}"
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=self._names)
         self._lock = threading.Lock()
         self._engine: Engine | None = None
 
@@ -122,7 +123,9 @@ class _OpenParts:
 
     def close(self) -> None:
         self.writer.close()
-        self._readers.shutdown()
+        # A reading thread may be the last that knew of the Db: it cannot wait for itself.
+        inside = threading.current_thread().name.startswith(self._names)
+        self._readers.shutdown(wait=not inside)
         if self._engine is not None:
             self._engine.dispose()
         self._backend.release()

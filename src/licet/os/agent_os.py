@@ -16,7 +16,7 @@ from licet.agent.agent import Agent
 from licet.db.base import Db
 from licet.errors import ConfigurationError
 from licet.os.chain import protect
-from licet.os.config import DEFAULT_ADMIN_SCOPE, AuthorizationConfig, Settings
+from licet.os.config import AuthorizationConfig, Settings
 from licet.os.openapi import describe
 from licet.os.policy import Policy
 from licet.os.problems import add_error_handlers
@@ -56,7 +56,8 @@ class AgentOS:
         user_isolation: everybody reaches their own sessions and runs only. Turned off, whoever
             holds a scope reaches everybody's.
         cors_allowed_origins: web pages of these origins may use the server; none by default.
-        base_app: an app of your own to serve from. Its routes are closed until they are mapped.
+        base_app: an app of your own to serve from. Its routes come after Licet's, and are closed
+            until they are mapped.
         lifespan: entered when the app starts, left when it stops.
         settings: limits and times.
 
@@ -88,7 +89,9 @@ class AgentOS:
             )
         if "*" in cors_allowed_origins:
             raise ConfigurationError("cors_allowed_origins: name each origin; '*' is not taken")
-        self.id = id or re.sub(r"[^a-z0-9]+", "-", (name or "agent-os").lower()).strip("-")
+        if isinstance(cors_allowed_origins, str):
+            raise ConfigurationError("cors_allowed_origins is a list, not one text")
+        self.id = id or re.sub(r"[^a-z0-9]+", "-", (name or "").lower()).strip("-") or "agent-os"
         self._config = authorization_config or AuthorizationConfig()
         self._policy = (
             build_policy(
@@ -167,6 +170,11 @@ class AgentOS:
 
     def _build(self) -> FastAPI:
         server, docs = self._server, self._server.settings.docs
+        if self._base_app is not None and hasattr(self._base_app.state, "agent_os"):
+            # Only one gate can stand in a router: the routes of the other would lose theirs.
+            raise ConfigurationError(
+                "base_app serves another AgentOS already; give each of them an app of its own"
+            )
         app = self._base_app or FastAPI(
             title=server.name or "Licet",
             description=server.description or "",
@@ -183,10 +191,9 @@ class AgentOS:
             scope_mappings=self._config.scope_mappings,
             public_paths=self._config.public_paths,
         )
-        for make in _ROUTES:
-            _add(app, make(server), self._table)
+        _add(app, [make(server) for make in _ROUTES], self._table)
         add_error_handlers(app)
-        describe(app, self._table, admin_scope=self._config.admin_scope or DEFAULT_ADMIN_SCOPE)
+        describe(app, self._table, admin_scope=self._config.admin_scope)
         protect(
             app,
             table=self._table,
@@ -242,24 +249,37 @@ def _open_docs(app: FastAPI) -> None:
             public(route.endpoint)
 
 
-def _add(app: FastAPI, router: APIRouter, table: RouteTable) -> None:
-    """Add routes of Licet; each has to say what it asks of its caller."""
-    own = RouteTable(router)
-    for entry in own.entries():
+def _add(app: FastAPI, routers: Sequence[APIRouter], table: RouteTable) -> None:
+    """Add the routes of Licet, before the app's own; each says what it asks of its caller."""
+    routes = [route for router in routers for route in router.routes]
+    own = APIRouter(routes=routes)
+    mine = {(entry.methods[0], entry.template): entry for entry in RouteTable(own).entries()}
+    for entry in mine.values():
         if entry.rule is None:
             raise ConfigurationError(
                 f"{entry.methods[0]} {entry.template} declares no permission; "
                 "use @requires or @public"
             )
-    # Put beside the app's routes, not below: one match finds them.
-    app.router.routes.extend(router.routes)
     for entry in table.entries():
-        if entry.rule is not None and entry.rule.source == "public_paths":
-            mine = any(entry.template == other.template for other in own.entries())
-            if mine:
-                raise ConfigurationError(
-                    f"public_paths: {entry.template!r} is a route of Licet and stays closed"
-                )
+        if (entry.methods[0], entry.template) in mine:
+            logger.warning(
+                "%s %s of base_app is not reached: Licet has a route of that name",
+                entry.methods[0],
+                entry.template,
+            )
+    # Put beside the app's routes, not below: one match finds them. And before them: a page for
+    # everything else (``/{path:path}``, a mount at ``/``) must not swallow the server.
+    app.router.routes[:0] = routes
+    templates = {template for _, template in mine}
+    for entry in table.entries():
+        if (
+            entry.rule is not None
+            and entry.rule.source == "public_paths"
+            and entry.template in templates
+        ):
+            raise ConfigurationError(
+                f"public_paths: {entry.template!r} is a route of Licet and stays closed"
+            )
 
 
 def _default_db(agents: Sequence[Agent]) -> Db:

@@ -27,27 +27,31 @@ class Caller:
     access: Access
 
     def owner_for(self, user_id: str | None) -> str:
-        """Whose rows a request is about: one's own, or those of the user whom an admin names."""
+        """Whose rows are looked for: one's own, or those of the user whom who sees all names."""
         if self.principal is not None and self.access.sees_all and user_id:
             return owner_key(self.principal.issuer_alias, user_id)
         return self.access.owner
 
+    def new_owner(self, user_id: str | None) -> str:
+        """Whose new rows are: one's own, or those of the user whom the administrator names.
+
+        To see all is not to be anybody: without isolation, nobody else writes under a user's name.
+        """
+        return self.owner_for(user_id) if self.is_admin else self.access.owner
+
     def user_id(self, given: str | None) -> str | None:
-        """The user id for new rows: the token's subject; what the client says only where it may."""
+        """The user id for new rows: the token's subject, or the user whom the administrator names.
+
+        Where nobody is authenticated it is what the client says.
+        """
         if self.principal is None:
             return given
-        if self.access.sees_all and given:
-            return given
-        return self.principal.subject
+        return given if self.is_admin and given else self.principal.subject
 
     @property
     def is_admin(self) -> bool:
         """Whether the administrator's scope is held."""
         return self.grants is not None and self.grants.is_admin
-
-    def reaches(self, resource: str, action: str, identifier: str) -> bool:
-        """Whether a per-object permission is held. True everywhere while authorization is off."""
-        return self.grants is None or self.grants.permits(resource, action, identifier)
 
 
 OPEN = Caller(principal=None, grants=None, access=Access(NOBODY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -12,12 +13,16 @@ _POLICY_VIOLATION = 1008
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """An answer that refuses; ``challenge`` is the value of ``WWW-Authenticate``, if any."""
+    """An answer that refuses.
+
+    ``challenge`` is the value of ``WWW-Authenticate``, if any; ``allow`` that of ``Allow``.
+    """
 
     status: int
     detail: str
     challenge: str | None = None
     retry_after_seconds: int | None = None
+    allow: str | None = None
 
     @classmethod
     def no_credentials(cls) -> Denial:
@@ -49,6 +54,11 @@ class Denial:
     def absent(cls) -> Denial:
         """404: there is nothing at this path."""
         return cls(404, "Not Found")
+
+    @classmethod
+    def wrong_method(cls, allowed: Iterable[str]) -> Denial:
+        """405: the path is served for other methods (RFC 9110 §15.5.6)."""
+        return cls(405, "Method Not Allowed", allow=", ".join(sorted(allowed)))
 
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request with this refusal, without reading its body."""
@@ -86,6 +96,8 @@ class Denial:
             headers.append((b"www-authenticate", self.challenge.encode("latin-1", "replace")))
         if self.retry_after_seconds is not None:
             headers.append((b"retry-after", str(self.retry_after_seconds).encode()))
+        if self.allow is not None:
+            headers.append((b"allow", self.allow.encode("latin-1", "replace")))
         # The body was not read: without this a server may go on to drain it, however large.
         if scope["type"] == "http" and _has_body(scope):
             headers.append((b"connection", b"close"))

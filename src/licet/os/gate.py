@@ -118,7 +118,8 @@ class Gate:
             # The router may still have something here (a front end's files): the admin's alone.
             return caller if caller.is_admin else Denial.absent()
         if not found.full:
-            return caller  # the router answers 405; nothing runs
+            # A route class of one's own might serve the method all the same: it is not asked.
+            return caller if caller.is_admin else Denial.wrong_method(guarded.methods)
         denial = policy.decide(
             caller,
             guarded.rule,

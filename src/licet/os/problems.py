@@ -32,8 +32,9 @@ _PLACES = ("body", "path", "query")
 
 def add_error_handlers(app: FastAPI) -> None:
     """Let an app answer licet's errors, and whatever nobody foresaw, as the interface has it."""
-    app.add_exception_handler(LicetError, _licet_error)
-    app.add_exception_handler(Exception, _unforeseen)
+    for kind, handler in ((LicetError, _licet_error), (Exception, _unforeseen)):
+        # An app of one's own may have said already how it answers these.
+        app.exception_handlers.setdefault(kind, handler)
 
 
 async def _licet_error(_request: Request, error: Exception) -> JSONResponse:

@@ -14,13 +14,17 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from licet.agent.agent import Agent
+from licet.agent.nesting import members
 from licet.agent.output_schema import OutputSchema
 from licet.errors import InvalidInputError
 from licet.models.message import Image, TextFile
 from licet.os import values
 from licet.os.media import Uploads, read_images, read_uploads
+from licet.os.urlencoded import urlencoded_fields
+from licet.tools.thread import run_in_thread
 
 MAX_FILES = 20
+_ENDLESS = frozenset(("patternProperties", "unevaluatedItems", "unevaluatedProperties"))
 _UNSUPPORTED_MEDIA = ("audio", "videos", "input_files")
 
 
@@ -69,8 +73,8 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
         files=files,
         session_state=_declared(given, "session_state", agent.session_state),
         dependencies=_declared(given, "dependencies", _open_dependencies(agent)),
-        metadata=_object(given, "metadata"),
-        output_schema=_schema(given),
+        metadata=_metadata(given, agent),
+        output_schema=await _schema(given),
     )
 
 
@@ -82,6 +86,11 @@ async def _fields(request: Request) -> tuple[dict[str, Any], Uploads]:
     # The parser would fail on a charset that it does not know, in the middle of the body.
     if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
         raise InvalidInputError("body", "a form in UTF-8")
+    if kind == b"application/x-www-form-urlencoded":
+        fields = await urlencoded_fields(await request.body())
+        if any(name == "files" and value for name, value in fields):
+            raise InvalidInputError("files", "files, not text")
+        return {name: value for name, value in fields if name != "files" and value != ""}, ((), ())
     async with request.form(max_files=MAX_FILES, max_part_size=_part_bytes(request)) as form:
         single = {k: v for k, v in form.multi_items() if k != "files" and v != ""}
         uploads = [upload for upload in form.getlist("files") if upload != ""]
@@ -116,11 +125,27 @@ def _declared(
     return None if value is None else values.declared_only(value, declared, field)
 
 
+def _metadata(given: Mapping[str, Any], agent: Agent) -> Mapping[str, Any] | None:
+    value = _object(given, "metadata")
+    for name in value or ():
+        # What the server says of its runs, tools and reports believe.
+        if name in agent.metadata:
+            raise InvalidInputError("metadata", f"other keys than {name!r}, which the agent sets")
+    return value
+
+
 def _open_dependencies(agent: Agent) -> Mapping[str, Any]:
     """Only what the agent leaves open: a value that the server has set is never the client's."""
     return {name: None for name, value in agent.dependencies.items() if value is None}
 
 
-def _schema(given: Mapping[str, Any]) -> OutputSchema | None:
+async def _schema(given: Mapping[str, Any]) -> OutputSchema | None:
     value = _object(given, "output_schema")
-    return None if value is None else OutputSchema.of(value)
+    if value is None:
+        return None
+    # These can take for ever, and nothing can interrupt or count it: none is a client's.
+    for key, keyword in members(value):
+        if key in _ENDLESS or (key == "pattern" and isinstance(keyword, str)):
+            raise InvalidInputError("output_schema", f"a JSON schema without {key!r}")
+    # Checking a large one takes a second: the others are answered meanwhile.
+    return await run_in_thread(lambda: OutputSchema.of(value))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from licet.agent.agent import Agent
 from licet.db.base import Db, Store
@@ -13,6 +15,8 @@ from licet.os.caller import Caller
 from licet.os.config import Settings
 from licet.os.policy import Policy
 from licet.runs.foreground import ForegroundRuns
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,12 +34,18 @@ class Server:
     runs: ForegroundRuns = field(default_factory=ForegroundRuns)
     instantiated_at: float = field(default_factory=time.time)
 
-    @property
+    @cached_property
     def dbs(self) -> Mapping[str, Db]:
-        """Every database by its id, the default one first."""
+        """Every database by its id, the default one first. What has one id is one database."""
         found = {self.default_db.id: self.default_db}
         for agent in self.agents.values():
-            found.setdefault(self.db_of(agent).id, self.db_of(agent))
+            if agent.db is not None and found.setdefault(agent.db.id, agent.db) is not agent.db:
+                logger.warning(
+                    "agent %r uses the database %r that was named first: "
+                    "give one object to both, or each an id of its own",
+                    agent.id,
+                    agent.db.id,
+                )
         return found
 
     def agent(self, agent_id: str) -> Agent:
@@ -51,7 +61,7 @@ class Server:
 
     def db_of(self, agent: Agent) -> Db:
         """Where an agent's sessions and runs are."""
-        return agent.db if agent.db is not None else self.default_db
+        return self.default_db if agent.db is None else self.dbs[agent.db.id]
 
     def store(self, caller: Caller, db_id: str | None = None) -> Store:
         """The rows that a caller reaches, in the database of that id or the default one.

@@ -17,17 +17,18 @@ async def find_session(
     user_id: str | None = None,
     session_type: str | None = None,
     missing: str | None = None,
+    field: str = "path.session_id",
 ) -> SessionRecord:
     """The session of that id that the caller means: their own, or the one that only they can name.
 
     Who sees all may find several of one id. Their own comes first; among others' the request has to
-    say whose, with ``user_id``.
+    say whose, with ``user_id``. ``field`` is where the request names the session.
 
     Raises:
         NotFoundError: none that this caller reaches; the same answer for other people's sessions.
         ConflictError: several owners have one, and the request does not say whose is meant.
     """
-    found = await store.find_sessions(identifier(session_id, "path.session_id"))
+    found = await store.find_sessions(identifier(session_id, field))
     if session_type is not None:
         found = [s for s in found if s.session_type == session_type]
     if user_id is not None:

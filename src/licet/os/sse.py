@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from starlette.responses import Response
@@ -57,19 +57,22 @@ class EventStream(Response):
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
+        sending = asyncio.ensure_future(self._send_frames(send))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            async for ready in self._frames():
-                if gone.done():
-                    return
-                await send({"type": "http.response.body", "body": ready, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            # Whatever comes first: a silent run must not keep the response of a client that left.
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
         finally:
-            gone.cancel()
+            for task in (sending, gone):
+                task.cancel()
 
-    async def _frames(self) -> AsyncIterator[bytes]:
+    async def _send_frames(self, send: Send) -> None:
         async for ready in self._log.follow(idle_seconds=self._ping_seconds):
-            yield _PING if ready is None else ready
+            body = _PING if ready is None else ready
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -52,11 +52,15 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """What stands before one request: the route's template, its rule, its path parameters."""
+    """What stands before one request: the route's template, its rule, its path parameters.
+
+    ``methods`` are those that the route serves.
+    """
 
     template: str
     rule: Rule | None
     path_params: Mapping[str, Any]
+    methods: frozenset[str] = frozenset()
 
 
 class RouteTable:
@@ -122,7 +126,7 @@ class RouteTable:
             # A mapping has names of its own for the placeholders: they are meant by their place.
             values = [found.get(name) for name in placeholders(leaf.template)]
             found = dict(zip(rule.placeholders, values, strict=False))
-        return Guarded(leaf.template, rule, found)
+        return Guarded(leaf.template, rule, found, leaf.methods)
 
     def _rule(self, leaf: Leaf, method: str) -> Rule | None:
         # A mapping stands above what the route itself says: it is the operator's word.
@@ -167,7 +171,7 @@ def _leaf_of(context: RouteContext) -> Leaf:
     if "GET" in methods:
         methods.discard("HEAD")
     return Leaf(
-        template=context.path or "",
+        template=f"//{original.host}" if isinstance(original, Host) else context.path or "",
         kind="websocket" if websocket else "http" if context.methods else "mount",
         methods=frozenset(methods),
         endpoint=context.endpoint,

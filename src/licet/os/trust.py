@@ -35,6 +35,8 @@ def build_policy(
     Raises:
         ConfigurationError: there is no key, or a rule cannot hold.
     """
+    if not config.admin_scope:
+        raise ConfigurationError("admin_scope is the scope of the administrator; it is not empty")
     issuer = _issuer(config, os_id=os_id, environ=environ)
     verifier = CachingVerifier(JwtVerifier(issuer), max_tokens=cached_tokens)
     return Policy(
@@ -49,9 +51,12 @@ def build_policy(
 def _issuer(
     config: AuthorizationConfig, *, os_id: str, environ: Mapping[str, str]
 ) -> TrustedIssuer:
+    # A text is a sequence of its letters: each of them would be taken for a key.
+    if isinstance(config.verification_keys, str):
+        raise ConfigurationError("verification_keys is a list, not one text")
     keys = list(config.verification_keys)
     added = environ.get(KEY_VARIABLE, "").strip()
-    if added and added not in [key.strip() for key in keys]:
+    if added and added not in [str(key).strip() for key in keys]:
         logger.info("the verification key in %s is trusted too", KEY_VARIABLE)
         keys.append(added)
     if not keys:
@@ -62,12 +67,12 @@ def _issuer(
     audience = config.audience if config.audience is not None else os_id
     return TrustedIssuer(
         verification_keys=keys,
-        algorithms=tuple(config.algorithms or (config.algorithm,)),
+        algorithms=(config.algorithm,) if config.algorithms is None else config.algorithms,
         issuer=config.issuer,
-        audiences=(audience,) if isinstance(audience, str) else tuple(audience),
+        audiences=(audience,) if isinstance(audience, str) else audience,
         verify_audience=config.verify_audience,
         leeway_seconds=config.leeway_seconds,
-        required_claims=tuple(config.required_claims),
+        required_claims=config.required_claims,
         subject_claim=config.user_id_claim,
         session_id_claim=config.session_id_claim,
         scopes_claims=DEFAULT_SCOPES_CLAIMS

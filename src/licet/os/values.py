@@ -13,6 +13,8 @@ from licet.errors import InvalidInputError
 MAX_ID_CHARS = 255
 # A key of the database has 800 bytes, and an owner's holds an issuer's alias (64) besides the user.
 MAX_ID_BYTES = 700
+# What a client lets a session or a run carry comes back with every answer about it.
+MAX_JSON_BYTES = 256 * 1024
 _TRUE = frozenset(("true", "1", "on", "yes", "t", "y"))
 _FALSE = frozenset(("false", "0", "off", "no", "f", "n"))
 
@@ -32,8 +34,11 @@ def text(value: Any, field: str) -> str:
         raise InvalidInputError(field, "text")
     if "\0" in value:
         raise InvalidInputError(field, "text without NUL bytes")
-    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise InvalidInputError(field, "text without lone surrogates")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInputError(field, "text without lone surrogates") from None
     return value
 
 
@@ -70,13 +75,21 @@ def json_value(value: Any, field: str) -> Any:
 
 
 def json_object(value: Any, field: str) -> dict[str, Any]:
-    """A JSON object, or the text of one, of limited depth and without NUL bytes in its strings."""
+    """A JSON object, or the text of one: of limited size and depth, no NUL bytes in its strings."""
+    if isinstance(value, str) and len(value) > MAX_JSON_BYTES:
+        raise InvalidInputError(field, f"at most {MAX_JSON_BYTES} bytes of JSON")
     decoded = json_value(value, field)
     if not isinstance(decoded, dict):
         raise InvalidInputError(field, "a JSON object")
+    try:
+        encoded = msgspec.json.encode(decoded)
+    except RecursionError:
+        raise InvalidInputError(field, f"at most {MAX_JSON_DEPTH} levels of JSON") from None
+    if len(encoded) > MAX_JSON_BYTES:
+        raise InvalidInputError(field, f"at most {MAX_JSON_BYTES} bytes of JSON")
     if deeper_than(decoded, MAX_JSON_DEPTH):
         raise InvalidInputError(field, f"at most {MAX_JSON_DEPTH} levels of JSON")
-    if b"\\u0000" in msgspec.json.encode(decoded):
+    if b"\\u0000" in encoded:
         raise InvalidInputError(field, "text without NUL bytes")
     return decoded
 

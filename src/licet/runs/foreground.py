@@ -11,17 +11,40 @@ from licet.agent.run import AgentRun
 
 logger = logging.getLogger(__name__)
 
+_CANCEL_SECONDS = 5.0
+
 
 class ForegroundRuns:
     """The runs that work in this process."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[RunOutput]] = set()
+        self._beginning: set[asyncio.Task[asyncio.Task[RunOutput]]] = set()
 
     @property
     def count(self) -> int:
         """How many runs are at work."""
         return len(self._tasks)
+
+    async def begin(
+        self, run: AgentRun, *, ended: Callable[[], None] | None = None
+    ) -> asyncio.Task[RunOutput]:
+        """Store a run and let it work to its end; see ``start``.
+
+        A caller that is cancelled meanwhile misses the answer: what is stored is worked on.
+
+        Raises:
+            StorageError: it could not be stored; nothing was begun.
+        """
+
+        async def begin_and_start() -> asyncio.Task[RunOutput]:
+            await run.begin()
+            return self.start(run, ended=ended)
+
+        beginning = asyncio.get_running_loop().create_task(begin_and_start())
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
+        return await asyncio.shield(beginning)
 
     def start(
         self, run: AgentRun, *, ended: Callable[[], None] | None = None
@@ -44,11 +67,18 @@ class ForegroundRuns:
         return task
 
     async def shut_down(self, *, grace_seconds: float) -> None:
-        """Let runs end for ``grace_seconds``, then cancel the rest, which says so on each."""
+        """Let runs end for ``grace_seconds``, then cancel the rest, which says so on each.
+
+        What does not end even then (a tool that ignores it) is left behind.
+        """
+        if self._beginning:
+            await asyncio.wait(self._beginning)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
         left = list(self._tasks)
         for task in left:
             task.cancel("the server was stopped")
         if left:
-            await asyncio.gather(*left, return_exceptions=True)
+            _, stuck = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+            if stuck:
+                logger.error("%d runs ignore that they are cancelled; left behind", len(stuck))

@@ -30,6 +30,7 @@ def main() -> None:
         os._exit(0 if os.read(reading, 1) == b"1" else 1)
     os.close(reading)
     os.setsid()
+    os.chdir("/")
     with Path(os.devnull).open("r+b") as nothing:
         for stream in (0, 1, 2):
             os.dup2(nothing.fileno(), stream)
@@ -38,6 +39,7 @@ def main() -> None:
     os.write(writing, b"1" if ready else b"0")
     os.close(writing)
     if ready:
+        _end_with(server)
         lock = os.open(order["users"], os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
     # The lock is kept until the server is down: who comes now waits, and starts it anew.
@@ -77,6 +79,17 @@ def _wait_until_ready(server: subprocess.Popen[bytes], pid_file: Path) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def _end_with(server: subprocess.Popen[bytes]) -> None:
+    """End when the server ends: one that crashed and was not reaped would pass for alive."""
+
+    def look(*_: object) -> None:
+        if server.poll() is not None:
+            os._exit(0)
+
+    signal.signal(signal.SIGCHLD, look)
+    look()
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -56,7 +56,12 @@ def agent_run_routes(server: Server) -> APIRouter:
         agent, caller = server.agent(agent_id), caller_of(request)
         store = server.db_of(agent).store(caller.access)
         session = await find_session(
-            caller, store, session_id, user_id=user_id, missing="Session not found"
+            caller,
+            store,
+            session_id,
+            user_id=user_id,
+            missing="Session not found",
+            field="query.session_id",
         )
         if status is not None and status not in RunStatus.__members__:
             return JSON([])
@@ -76,7 +81,12 @@ def agent_run_routes(server: Server) -> APIRouter:
         agent, caller = server.agent(agent_id), caller_of(request)
         store = server.db_of(agent).store(caller.access)
         session = await find_session(
-            caller, store, session_id, user_id=user_id, missing="Run not found"
+            caller,
+            store,
+            session_id,
+            user_id=user_id,
+            missing="Run not found",
+            field="query.session_id",
         )
         run = await store.get_run(session.key, identifier(run_id, "path.run_id"))
         if run is None or run.component_id != agent.id:
@@ -98,7 +108,7 @@ def run_request(form: RunForm, caller: Caller) -> RunRequest:
         input=RunInput(form.message, form.images, form.files),
         run_id=new_id(),
         session_id=form.session_id or claimed or new_id(),
-        owner=caller.owner_for(form.user_id),
+        owner=caller.new_owner(form.user_id),
         user_id=caller.user_id(form.user_id),
         principal=principal,
         session_state=form.session_state,
@@ -114,11 +124,9 @@ async def _respond(
     store = server.db_of(agent).store(caller.access)
     if not form.stream:
         run = AgentRun(agent, asked, store=store)
-        await run.begin()
-        output = await asyncio.shield(server.runs.start(run))
+        output = await asyncio.shield(await server.runs.begin(run))
         return JSON(output.to_json())
     log = EventLog()
     run = AgentRun(agent, asked, store=store, emit=writer(log, all_events=form.stream_events))
-    await run.begin()
-    server.runs.start(run, ended=log.close)
+    await server.runs.begin(run, ended=log.close)
     return EventStream(log, ping_seconds=server.settings.ping_seconds)

@@ -112,7 +112,7 @@ def _add_collection(router: APIRouter, server: Server) -> None:
         caller, now_us = caller_of(request), time.time_ns() // 1000
         given = await read_new_session(request, type)
         session = SessionRecord(
-            owner=caller.owner_for(given.user_id),
+            owner=caller.new_owner(given.user_id),
             session_id=given.session_id or new_id(),
             session_type=type,
             component_id=given.component_id,

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from tests.support.world import World
+
+
+def operations() -> dict[str, dict[str, Any]]:
+    """The documented operations of an app of one's own."""
+    base = FastAPI()
+
+    @base.get("/closed")
+    async def closed() -> None:
+        """Nobody opened this."""
+
+    @base.get("/reports/{report_id}")
+    async def report(report_id: str) -> None:
+        pass
+
+    @base.get("/hello")
+    async def hello() -> None:
+        pass
+
+    @base.get("/anybody")
+    async def anybody() -> None:
+        pass
+
+    config = {
+        "scope_mappings": {"GET /reports/{id}": ["reports:{id}:read", "x:y"], "GET /hello": []},
+        "public_paths": ["/anybody"],
+        "admin_scope": "root:all",
+    }
+    document = World().agent_os(base_app=base, config=config).get_app().openapi()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_each_operation_says_what_it_needs() -> None:
+    found = operations()
+    scopes = {name: operation.get("x-required-scopes") for name, operation in found.items()}
+    assert scopes["GET /closed"] == ["root:all"]
+    assert scopes["GET /reports/{report_id}"] == ["reports:read", "x:y"]
+    assert scopes["GET /hello"] == []
+    assert scopes["GET /anybody"] is None
+    assert scopes["GET /sessions"] == ["sessions:read"]
+    assert found["GET /anybody"]["security"] == []
+    assert found["GET /hello"]["security"] == [{"bearer": []}]
+
+
+def test_the_need_stands_in_the_description_and_refusals_among_the_answers() -> None:
+    found = operations()
+    assert found["GET /closed"]["description"] == "Nobody opened this.\n\nNeeds `root:all`."
+    assert found["GET /hello"]["description"] == "Needs any verified token."
+    assert {"401", "403"} <= set(found["GET /hello"]["responses"])
+    assert "401" not in found["GET /anybody"]["responses"]
+
+
+def test_bodies_that_are_read_by_hand_are_described() -> None:
+    found = operations()
+    run = found["POST /agents/{agent_id}/runs"]["requestBody"]["content"]
+    assert set(run) == {
+        "multipart/form-data",
+        "application/x-www-form-urlencoded",
+        "application/json",
+    }
+    assert all(body["schema"]["required"] == ["message"] for body in run.values())
+    assert "files" in run["multipart/form-data"]["schema"]["properties"]
+    rename = found["POST /sessions/{session_id}/rename"]["requestBody"]["content"]
+    assert list(rename["application/json"]["schema"]["properties"]) == ["session_name"]
