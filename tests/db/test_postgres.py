@@ -242,3 +242,27 @@ async def test_the_roles_isolation_level_does_not_matter(
 def test_a_url_and_a_folder_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="not both"):
         PostgresDb("postgresql://h/d", data_folder="x")
+
+
+async def test_a_new_database_finds_rows_by_their_keys(
+    postgres_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    db = PostgresDb(postgres_url)
+    for number in range(40):
+        record = await stored(db.store(ALICE), run(f"{number}"))
+        await db.store(ALICE).save_run(record, session_state=None)
+    await db.close()
+    schema = postgres_url.rpartition("search_path%3D")[2]
+    query = b"SELECT indexrelname, idx_scan FROM pg_stat_user_indexes WHERE schemaname = %s"
+
+    def used() -> dict[str, int]:
+        with connected(postgres_server) as connection:
+            return dict(connection.execute(query, (schema,)).fetchall())
+
+    # A connection's statistics arrive when it has ended.
+    await asyncio.to_thread(
+        wait_until, lambda: used()["licet_sessions_pkey"] >= 40, what="the statistics are there"
+    )
+    assert used()["licet_runs_pkey"] >= 40
+    assert used()["licet_sessions_created"] == used()["licet_sessions_updated"] == 0
+    assert used()["licet_runs_of_session"] == 0

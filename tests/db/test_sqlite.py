@@ -214,6 +214,27 @@ async def test_a_db_that_closes_meanwhile_refuses(tmp_path: Path) -> None:
         await parts.writer.write(writes.create_session(session()))
 
 
+async def test_rows_are_found_by_their_keys(tmp_path: Path) -> None:
+    backend = SqliteBackend(tmp_path / "licet.db")
+    db = SqliteDb(tmp_path / "licet.db")
+    await db.open()
+    connection = backend._connection()
+    record = run()
+    every = (
+        *writes.begin_run(session(), record, history_runs=3).statements,
+        *writes.save_run(record, session_state=None).statements,
+        *writes.delete_sessions([record.session_key], session_type=None).statements,
+    )
+    for sql, parameters in every:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+        searches = [step[3] for step in plan if "licet_" in step[3]]
+        assert not [step for step in searches if step.startswith("SCAN")], searches
+        if searches and "ORDER BY" not in sql:
+            assert "autoindex" in searches[0], searches
+    connection.close()
+    await db.close()
+
+
 async def test_reading_connections_cannot_write(tmp_path: Path) -> None:
     db = SqliteDb(tmp_path / "licet.db")
     with pytest.raises(StorageError, match="readonly"):

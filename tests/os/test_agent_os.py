@@ -359,3 +359,22 @@ class TestAnAppOfOnesOwn:
             answer = httpx.get(f"{server.url}/boom", headers=world.admin())
         assert answer.status_code == 500
         assert answer.json() == {"detail": "Internal server error (ValueError)"}
+
+    def test_it_serves_one_agent_os_alone(self) -> None:
+        base = FastAPI()
+        World().agent_os(base_app=base).get_app()
+        with pytest.raises(ConfigurationError, match="serves another AgentOS already"):
+            World().agent_os(base_app=base).get_app()
+
+    def test_routes_of_licet_come_first_and_those_they_hide_are_named(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        base = FastAPI()
+
+        @base.get("/health")
+        async def health() -> str:
+            return "mine"
+
+        with serve(World().agent_os(base_app=base).get_app()) as server:
+            assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
+        assert "GET /health of base_app is not reached" in caplog.text

@@ -238,17 +238,21 @@ class AgentRun:
             await self._store.save_run(
                 self._record(output), session_state=state if changed else None
             )
-        except LicetError as error:
+        except Exception as error:
+            # A tool's value or the answer's own may be what cannot be written: then it is no
+            # LicetError, and the run must not seem to work for ever.
             logger.exception("run %s could not be stored", output.run_id)
+            # Other errors may name hosts and files, or hold anything: their text goes to the log.
+            why = f": {error}" if isinstance(error, StateError) else ""
             failed = msgspec.structs.replace(
                 output,
                 status=RunStatus.ERROR,
-                content=f"The run ended {output.status} but could not be stored: {error}",
+                content=f"The run ended {output.status} but could not be stored{why}",
                 content_type="str",
                 session_state=msgspec.json.decode(self._stored_state),
-                error_type=error.code,
+                error_type=error.code if isinstance(error, LicetError) else "not_storable",
             )
-            # Mostly it is the state that cannot be: without it the row says at least why it ended.
+            # Mostly it is a value that cannot be: without it the row says at least why it ended.
             with suppress(LicetError):
                 await self._store.save_run(self._record(failed), session_state=None)
             return failed
@@ -284,8 +288,13 @@ def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
     if deeper_than(state, MAX_JSON_DEPTH):
         raise StateError(f"session_state is nested deeper than {MAX_JSON_DEPTH} levels")
     try:
-        _state_json(state)
-    except (TypeError, ValueError) as error:
+        msgspec.json.encode(state)
+    except TypeError as error:
+        raise StateError(
+            "session_state holds a value that JSON cannot; "
+            "keep only strings, numbers, booleans, None, lists and dictionaries in it"
+        ) from error
+    except ValueError as error:
         raise StateError(f"session_state is no JSON ({type(error).__name__})") from error
     return state
 

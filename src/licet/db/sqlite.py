@@ -112,7 +112,11 @@ class SqliteBackend:
     def connect(self) -> WriteConnection:
         """A connection for the writer's thread."""
         try:
-            return _SqliteWriteConnection(self._connection())
+            connection = self._connection()
+            # A larger log and cache: fewer pages are written twice (16 MB each).
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            connection.execute("PRAGMA cache_size = -16000")
+            return _SqliteWriteConnection(connection)
         except sqlite3.Error as error:
             raise UnavailableError(f"not stored: SQLite cannot open its file: {error}") from error
 

@@ -22,8 +22,8 @@ sessions = Table(
     Column("created_at_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
     # Lists are always of one owner, and sorted by one of these.
-    Index("licet_sessions_created", "owner", "created_at_us", "session_id"),
-    Index("licet_sessions_updated", "owner", "updated_at_us", "session_id"),
+    Index("licet_sessions_created", "owner", "created_at_us"),
+    Index("licet_sessions_updated", "owner", "updated_at_us"),
 )
 
 runs = Table(
@@ -47,5 +47,5 @@ runs = Table(
         name="licet_runs_session",
         ondelete="CASCADE",
     ),
-    Index("licet_runs_of_session", "owner", "session_id", "created_at_us", "run_id"),
+    Index("licet_runs_of_session", "owner", "session_id", "created_at_us"),
 )

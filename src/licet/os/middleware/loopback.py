@@ -4,6 +4,11 @@ Such a server answers this machine and nobody else. Three ways lead around a mer
 client's address, and each is closed: a proxy on this machine that speaks for others (its headers
 give it away), a web page whose host name was rebound to 127.0.0.1 (the ``Host`` it sends), and a
 web page that posts a form across origins, which needs no preflight (the ``Origin`` it sends).
+
+A proxy need not say that it is one. The commonest does not, unless it is told to: nginx sends its
+own address as ``Host`` and no header of its own, but it spoke HTTP/1.0 for twenty years, which no
+browser and no client library does. What tunnels bytes (``ssh -R``, ``socat``) cannot be told from
+this machine: who sets one up needs authorization.
 """
 
 from __future__ import annotations
@@ -58,6 +63,8 @@ class LoopbackOnlyMiddleware:
         client = scope.get("client")
         if client is None or not _is_loopback_address(client[0]):
             return "the client's address is not a loopback address"
+        if scope.get("http_version") == "1.0":
+            return "a proxy may speak for the client (HTTP/1.0)"
         hosts: list[str] = []
         origins: list[str] = []
         for name, value in scope["headers"]:
