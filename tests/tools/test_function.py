@@ -246,7 +246,7 @@ async def test_every_failure_has_a_text(
     error: BaseException, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Neither an error without a text nor a lone surrogate can be a record of a test's log.
-    monkeypatch.setattr(logging.getLogger("licet.tools.function"), "disabled", True)
+    monkeypatch.setattr(logging.getLogger("licet.tools"), "disabled", True)
 
     async def fail() -> None:
         raise error
