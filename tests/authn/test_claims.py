@@ -111,14 +111,16 @@ def test_a_date_is_one_that_can_be(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", ["a", "a" * 255, "auth0|5f", "https://id.example/#7", "Zoë Müller", "名前", "*"]
+    "subject",
+    ["a", "a" * 255, "é" * 255, "auth0|5f", "https://id.example/#7", "Zoë Müller", "名前", "*"],
 )
 def test_a_subject_is_printable_text(subject: str) -> None:
     assert verified(say(sub=subject), verifier(TOKENS)).subject == subject
 
 
 @pytest.mark.parametrize(
-    "subject", ["", "a" * 256, "a\x00", "a\nb", "a\x7f", "a\u2028", 7, True, ["alice"], {"a": 1}]
+    "subject",
+    ["", "a" * 256, "😀" * 200, "a\x00", "a\nb", "a\x7f", "a\u2028", 7, True, ["alice"], {"a": 1}],
 )
 def test_another_subject_is_refused(subject: object) -> None:
     assert reason(say(sub=subject)).startswith("the claim 'sub' is not a text of 1 to 255")

@@ -11,6 +11,8 @@ from licet.authn.principal import Principal
 from licet.authn.refusal import TokenExpiredError, TokenRefusedError
 
 MAX_IDENTIFIER_CHARS = 255
+# An index of a database takes an owner and a session id of that size, and not much more.
+MAX_IDENTIFIER_BYTES = 700
 MAX_ACTORS = 8
 MAX_DEPTH = 32
 _LAST_DATE = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -123,7 +125,10 @@ def _identifier(claims: Mapping[str, Any], name: str) -> str:
 
 def _is_identifier(value: object) -> bool:
     return (
-        isinstance(value, str) and 1 <= len(value) <= MAX_IDENTIFIER_CHARS and value.isprintable()
+        isinstance(value, str)
+        and 1 <= len(value) <= MAX_IDENTIFIER_CHARS
+        and value.isprintable()
+        and len(value.encode()) <= MAX_IDENTIFIER_BYTES
     )
 
 
