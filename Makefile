@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests compat bench-peer lock format clean
+.PHONY: help demo test lint types imports tests compat rates lock format clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ tests: $(VENV)/.installed  ## all tests, PostgreSQL included, with branch covera
 
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
 	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python
+
+rates: $(VENV)/.installed $(COMPAT)/.installed  ## requests a second, beside AgentOS on the same machine
+	$(BIN)/python benchmarks/rates.py --peer-python=$(COMPAT)/bin/python
 
 $(COMPAT)/.installed: requirements/compat.txt
 	$(PYTHON) -m venv $(COMPAT)
