@@ -103,9 +103,7 @@ def run_request(form: RunForm, caller: Caller) -> RunRequest:
     never depends on whether somebody else has one of the same id.
     """
     principal = caller.principal
-    claimed = None
-    if form.session_id is None and principal is not None and principal.session_id is not None:
-        claimed = identifier(principal.session_id, "session_id")
+    claimed = principal.session_id if principal is not None else None
     return RunRequest(
         input=RunInput(form.message, form.images, form.files),
         run_id=new_id(),

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from licet.agent.run import new_id
 from licet.authz.grants import Reach
 from licet.db.base import SessionChanges, Store
-from licet.db.records import RunQuery, RunRecord, RunStatus, SessionKey, SessionQuery, SessionRecord
-from licet.errors import ConflictError, InvalidInputError, NotFoundError
+from licet.db.records import RunQuery, RunRecord, SessionKey, SessionRecord
+from licet.errors import ConflictError, NotFoundError
 from licet.os import values
 from licet.os.caller import Caller, caller_of
 from licet.os.routes.session_bodies import (
-    MAX_NAME_CHARS,
     read_changes,
     read_deletion,
     read_new_session,
     read_rename,
 )
+from licet.os.routes.session_queries import Listing, Place, RunFilter
 from licet.os.rules import requires
 from licet.os.schemas import json_body
 from licet.os.server import Server
@@ -36,15 +36,8 @@ from licet.os.views import (
     without_nulls,
 )
 
-MAX_PAGE = 1_000_000
-MAX_LIMIT = 1000
-
-SessionType = Literal["agent", "team", "workflow"]
-DbId = Annotated[str | None, Query(description="Which database; the default one when absent")]
-UserId = Annotated[str | None, Query(description="Whose sessions; for who sees all")]
-Type = Annotated[SessionType | None, Query(description="Only sessions of that type")]
-Statuses = Annotated[list[str] | None, Query(description="Only runs with these statuses")]
-Epoch = Annotated[int | None, Query(ge=0, le=253_402_300_799, description="Epoch seconds")]
+Where = Annotated[Place, Query()]
+Which = Annotated[RunFilter, Query()]
 
 
 def session_routes(server: Server) -> APIRouter:
@@ -60,38 +53,16 @@ def session_routes(server: Server) -> APIRouter:
 def _add_collection(router: APIRouter, server: Server) -> None:
     @router.get("/sessions", summary="List sessions")
     @requires("sessions:read", listing=True)
-    async def list_sessions(
-        request: Request,
-        type: Type = None,
-        component_id: str | None = None,
-        user_id: UserId = None,
-        session_name: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 20,
-        page_number: Annotated[int, Query(alias="page", ge=1, le=MAX_PAGE)] = 1,
-        sort_by: str = "created_at",
-        sort_order: Literal["asc", "desc"] = "desc",
-        db_id: DbId = None,
-    ) -> Response:
+    async def list_sessions(request: Request, which: Annotated[Listing, Query()]) -> Response:
         caller = caller_of(request)
         started = time.perf_counter()
-        found = await server.store(caller, db_id).list_sessions(
-            SessionQuery(
-                session_type=type,
-                component_id=_filter(component_id, "query.component_id"),
-                user_id=_filter(user_id, "query.user_id"),
-                session_name=_filter(session_name, "query.session_name"),
-                session_ids=_reached_ids(caller),
-                sort_by=_sort_key(sort_by),
-                descending=sort_order == "desc",
-                page=page_number,
-                limit=limit,
-            )
-        )
+        store = server.store(caller, which.db_id)
+        found = await store.list_sessions(which.session_query(_reached_ids(caller)))
         return JSON(
             page(
                 [session_view(session) for session in found.sessions],
-                number=page_number,
-                limit=limit,
+                number=which.page,
+                limit=which.limit,
                 total=found.total_count,
                 milliseconds=(time.perf_counter() - started) * 1000,
             )
@@ -106,15 +77,14 @@ def _add_collection(router: APIRouter, server: Server) -> None:
         ),
     )
     @requires("sessions:write")
-    async def create_session(
-        request: Request, type: SessionType = "agent", db_id: DbId = None
-    ) -> Response:
+    async def create_session(request: Request, where: Where) -> Response:
         caller, now_us = caller_of(request), time.time_ns() // 1000
-        given = await read_new_session(request, type)
+        session_type = where.type or "agent"
+        given = await read_new_session(request, session_type)
         session = SessionRecord(
             owner=caller.new_owner(given.user_id),
             session_id=given.session_id or new_id(),
-            session_type=type,
+            session_type=session_type,
             component_id=given.component_id,
             user_id=caller.user_id(given.user_id),
             session_name=given.session_name,
@@ -123,7 +93,7 @@ def _add_collection(router: APIRouter, server: Server) -> None:
             created_at_us=now_us,
             updated_at_us=now_us,
         )
-        if not await server.store(caller, db_id).create_session(session):
+        if not await server.store(caller, where.db_id).create_session(session):
             name = session.session_id
             raise ConflictError(
                 f"Session with id '{name}' already exists. Use PATCH /sessions/{name} to update it."
@@ -137,13 +107,12 @@ def _add_collection(router: APIRouter, server: Server) -> None:
         openapi_extra=json_body("session_ids", "session_types"),
     )
     @requires("sessions:delete")
-    async def delete_sessions(
-        request: Request, user_id: UserId = None, db_id: DbId = None
-    ) -> Response:
-        caller, store = caller_of(request), server.store(caller_of(request), db_id)
+    async def delete_sessions(request: Request, where: Where) -> Response:
+        caller = caller_of(request)
+        store = server.store(caller, where.db_id)
         keys: dict[str, list[SessionKey]] = {}
         for session_id, session_type in await read_deletion(request):
-            key = await _deletable(caller, store, session_id, user_id)
+            key = await _deletable(caller, store, session_id, where.user_id)
             if key is not None:
                 keys.setdefault(session_type, []).append(key)
         for session_type, found in keys.items():
@@ -154,27 +123,17 @@ def _add_collection(router: APIRouter, server: Server) -> None:
 def _add_single(router: APIRouter, server: Server) -> None:
     @router.get("/sessions/{session_id}", summary="One session with its conversation")
     @requires("sessions:read", id_param="session_id")
-    async def get_session(
-        session_id: str,
-        request: Request,
-        type: Type = None,
-        user_id: UserId = None,
-        db_id: DbId = None,
-    ) -> Response:
-        caller = caller_of(request)
-        store = server.store(caller, db_id)
-        session = await find_session(caller, store, session_id, user_id=user_id, session_type=type)
+    async def get_session(session_id: str, request: Request, where: Where) -> Response:
+        store, session = await _found(server, request, session_id, where)
         return JSON(await _stored_detail(server, store, session))
 
     @router.delete("/sessions/{session_id}", summary="Delete a session", status_code=204)
     @requires("sessions:delete", id_param="session_id")
-    async def delete_session(
-        session_id: str, request: Request, user_id: UserId = None, db_id: DbId = None
-    ) -> Response:
+    async def delete_session(session_id: str, request: Request, where: Where) -> Response:
         caller = caller_of(request)
-        store = server.store(caller, db_id)
+        store = server.store(caller, where.db_id)
         values.identifier(session_id, "path.session_id")
-        key = await _deletable(caller, store, session_id, user_id)
+        key = await _deletable(caller, store, session_id, where.user_id)
         if key is not None:
             await store.delete_sessions([key])
         return Response(status_code=204)
@@ -182,16 +141,9 @@ def _add_single(router: APIRouter, server: Server) -> None:
 
 def _add_changes(router: APIRouter, server: Server) -> None:
     async def change(
-        request: Request,
-        session_id: str,
-        changes: SessionChanges,
-        type: SessionType | None,
-        user_id: str | None,
-        db_id: str | None,
+        request: Request, session_id: str, changes: SessionChanges, where: Place
     ) -> Response:
-        caller = caller_of(request)
-        store = server.store(caller, db_id)
-        session = await find_session(caller, store, session_id, user_id=user_id, session_type=type)
+        store, session = await _found(server, request, session_id, where)
         changed = await store.update_session(
             session.key, changes, updated_at_us=time.time_ns() // 1000
         )
@@ -205,14 +157,8 @@ def _add_changes(router: APIRouter, server: Server) -> None:
         openapi_extra=json_body("session_name"),
     )
     @requires("sessions:write", id_param="session_id")
-    async def rename_session(
-        session_id: str,
-        request: Request,
-        type: Type = None,
-        user_id: UserId = None,
-        db_id: DbId = None,
-    ) -> Response:
-        return await change(request, session_id, await read_rename(request), type, user_id, db_id)
+    async def rename_session(session_id: str, request: Request, where: Where) -> Response:
+        return await change(request, session_id, await read_rename(request), where)
 
     @router.patch(
         "/sessions/{session_id}",
@@ -220,85 +166,35 @@ def _add_changes(router: APIRouter, server: Server) -> None:
         openapi_extra=json_body("session_name", "session_state", "metadata", "summary"),
     )
     @requires("sessions:write", id_param="session_id")
-    async def patch_session(
-        session_id: str,
-        request: Request,
-        type: Type = None,
-        user_id: UserId = None,
-        db_id: DbId = None,
-    ) -> Response:
-        return await change(request, session_id, await read_changes(request), type, user_id, db_id)
+    async def patch_session(session_id: str, request: Request, where: Where) -> Response:
+        return await change(request, session_id, await read_changes(request), where)
 
 
 def _add_runs(router: APIRouter, server: Server) -> None:
-    async def runs_of(
-        request: Request,
-        session_id: str,
-        query: RunQuery,
-        type: SessionType | None,
-        user_id: str | None,
-        db_id: str | None,
-    ) -> Sequence[RunRecord]:
-        caller = caller_of(request)
-        store = server.store(caller, db_id)
-        session = await find_session(
-            caller,
-            store,
-            session_id,
-            user_id=user_id,
-            session_type=type,
-            missing=f"Session with ID {session_id} not found",
-        )
+    async def runs_of(request: Request, session_id: str, which: RunFilter) -> Sequence[RunRecord]:
+        query = which.run_query()
+        missing = f"Session with ID {session_id} not found"
+        store, session = await _found(server, request, session_id, which, missing=missing)
         return await store.list_runs(session.key, query)
 
     @router.get("/sessions/{session_id}/runs", summary="The runs of a session")
     @requires("sessions:read", id_param="session_id")
-    async def list_session_runs(
-        session_id: str,
-        request: Request,
-        type: Type = None,
-        created_after: Epoch = None,
-        created_before: Epoch = None,
-        status: Statuses = None,
-        user_id: UserId = None,
-        db_id: DbId = None,
-    ) -> Response:
-        query = _run_query(created_after, created_before, status)
-        runs = await runs_of(request, session_id, query, type, user_id, db_id)
+    async def list_session_runs(session_id: str, request: Request, which: Which) -> Response:
+        runs = await runs_of(request, session_id, which)
         return JSON([without_nulls(run_view(run)) for run in runs])
 
     @router.get("/sessions/{session_id}/run-previews", summary="The runs of a session, in brief")
     @requires("sessions:read", id_param="session_id")
-    async def list_run_previews(
-        session_id: str,
-        request: Request,
-        type: Type = None,
-        created_after: Epoch = None,
-        created_before: Epoch = None,
-        status: Statuses = None,
-        user_id: UserId = None,
-        db_id: DbId = None,
-    ) -> Response:
-        query = _run_query(created_after, created_before, status)
-        runs = await runs_of(request, session_id, query, type, user_id, db_id)
-        return JSON([run_preview(run) for run in runs])
+    async def list_run_previews(session_id: str, request: Request, which: Which) -> Response:
+        return JSON([run_preview(run) for run in await runs_of(request, session_id, which)])
 
     @router.get("/sessions/{session_id}/runs/{run_id}", summary="One run of a session")
     @requires("sessions:read", id_param="session_id")
     async def get_session_run(
-        session_id: str,
-        run_id: str,
-        request: Request,
-        type: Type = None,
-        user_id: UserId = None,
-        db_id: DbId = None,
+        session_id: str, run_id: str, request: Request, where: Where
     ) -> Response:
-        caller = caller_of(request)
-        store = server.store(caller, db_id)
         missing = f"Run with ID {run_id} not found in session {session_id}"
-        session = await find_session(
-            caller, store, session_id, user_id=user_id, session_type=type, missing=missing
-        )
+        store, session = await _found(server, request, session_id, where, missing=missing)
         run = await store.get_run(session.key, values.identifier(run_id, "path.run_id"))
         if run is None:
             raise NotFoundError("Run", run_id, missing)
@@ -310,34 +206,21 @@ def _reached_ids(caller: Caller) -> frozenset[str] | None:
     return None if reach is Reach.ALL else reach.ids
 
 
-def _sort_key(name: str) -> Literal["created_at", "updated_at", "session_name"]:
-    """Unknown names are ignored, as clients of the interface are used to."""
-    if name == "updated_at":
-        return "updated_at"
-    return "session_name" if name == "session_name" else "created_at"
-
-
-def _filter(value: str | None, field: str) -> str | None:
-    """A text to filter by; an empty one counts as absent."""
-    if not value:
-        return None
-    if len(value) > MAX_NAME_CHARS:
-        raise InvalidInputError(field, f"at most {MAX_NAME_CHARS} characters")
-    return values.text(value, field)
-
-
-def _run_query(
-    created_after: int | None, created_before: int | None, status: list[str] | None
-) -> RunQuery:
-    names = [name.upper() for name in status or ()]
-    unknown = [name for name in names if name not in RunStatus.__members__]
-    if unknown:
-        raise InvalidInputError("query.status", f"one of {', '.join(RunStatus.__members__)}")
-    return RunQuery(
-        statuses=tuple(RunStatus(name) for name in names),
-        created_from_us=None if created_after is None else created_after * 1_000_000,
-        created_to_us=None if created_before is None else created_before * 1_000_000 + 999_999,
+async def _found(
+    server: Server, request: Request, session_id: str, where: Place, *, missing: str | None = None
+) -> tuple[Store, SessionRecord]:
+    """The session that the request means, and the handle that it was found with."""
+    caller = caller_of(request)
+    store = server.store(caller, where.db_id)
+    session = await find_session(
+        caller,
+        store,
+        session_id,
+        user_id=where.user_id,
+        session_type=where.type,
+        missing=missing,
     )
+    return store, session
 
 
 async def _deletable(
