@@ -520,3 +520,9 @@ def test_messages_survive_their_json() -> None:
 
     again = RunOutput.from_json(msgspec.structs.replace(output, messages=(message,)).to_json())
     assert again.messages == (message,)
+
+
+async def test_the_system_message_is_the_operators_and_not_in_the_run() -> None:
+    output = await agent(["ok"], system_message="secret instructions").arun("hi")
+    assert "secret instructions" not in output.to_json().decode()
+    assert [m.role for m in output.messages] == ["user", "assistant"]

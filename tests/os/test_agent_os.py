@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from licet.errors import ConfigurationError, LicetError, StorageError
 from licet.os import AgentOS, AuthorizationConfig, Settings
 from licet.os.trust import KEY_VARIABLE
 from licet.testing import Say, ScriptedModel, TokenFactory
-from tests.support.live import serve
+from tests.support.live import LiveServer, serve
 from tests.support.world import OWNER, World
 
 KEYS = TokenFactory()
@@ -290,18 +292,31 @@ class TestShutdown:
                     return
 
     def test_runs_at_work_are_waited_for(self) -> None:
-        hold = Hold()
+        hold, ended = Hold(), list[str]()
+        world = World(model=ScriptedModel([Say("one two", hold=hold, hold_after=1)]))
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
-            hold.opened.set()
+            ended.append(await asyncio.to_thread(self.stored_status, world))
 
-        world = World(model=ScriptedModel([Say("one two", hold=hold, hold_after=1)]))
         with serve(world.agent_os(lifespan=lifespan).get_app()) as server:
             self.start_and_leave(world, server.url)
             assert self.stored_status(world) == "RUNNING"
-        assert self.stored_status(world) == "COMPLETED"
+            opener = threading.Thread(target=self.open_when_deaf, args=(server, hold))
+            opener.start()
+        opener.join()
+        assert ended == ["COMPLETED"], "what the lifespan has opened is there until runs end"
+
+    def open_when_deaf(self, server: LiveServer, hold: Hold) -> None:
+        """Let the model go on once the server takes no more requests."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection((server.host, server.port), timeout=1).close()
+            except OSError:
+                break
+        hold.opened.set()
 
     def test_runs_that_take_too_long_are_cancelled_and_say_so(self) -> None:
         world = World(model=ScriptedModel([Say("one two", hold=Never(), hold_after=1)]))

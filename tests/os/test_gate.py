@@ -433,3 +433,23 @@ def test_the_openapi_document_names_the_scopes_of_each_operation() -> None:
     assert operations["GET /health"]["security"] == []
     assert len(operations) == 20
     assert all("security" in operation for operation in operations.values())
+
+
+def test_a_mapping_for_one_segment_does_not_open_a_whole_path() -> None:
+    world, base = World(), FastAPI()
+    base.get("/files/{name:path}")(Visits().api)
+    app = world.agent_os(
+        base_app=base, config={"scope_mappings": {"GET /files/{name}": ["files:read"]}}
+    ).get_app()
+    with pytest.raises(RuntimeError, match="did not start"), serve(app):
+        pass
+    world, base = World(), FastAPI()
+    base.get("/files/{name:path}")(Visits().api)
+    app = world.agent_os(
+        base_app=base,
+        config={"scope_mappings": {"GET /files/{name:path}": ["files:{name}:read"]}},
+    ).get_app()
+    with serve(app) as server:
+        for path, status in (("/files/a", 200), ("/files/a/b", 403)):
+            headers = world.bearer(OWNER, "files:a:read")
+            assert httpx.get(server.url + path, headers=headers).status_code == status

@@ -28,7 +28,7 @@ class TestLists:
         assert (run["status"], run["run_response_format"]) == ("COMPLETED", "text")
         assert run["created_at"] == "1970-01-01T00:00:10Z"
         assert run["metrics"] == {"total_tokens": 5}
-        assert [m["role"] for m in run["messages"]] == ["system", "user", "assistant"]
+        assert [m["role"] for m in run["messages"]] == ["user", "assistant"]
         assert run["parent_run_id"] == run["reasoning_content"] == ""
         for name in ("tools", "events", "images", "videos", "audio", "files"):
             assert run[name] == []

@@ -108,7 +108,7 @@ def test_other_types_have_no_data_of_an_agent(kind: str) -> None:
     session = SessionRecord(
         owner="o", session_id="s", session_type=kind, created_at_us=0, updated_at_us=0
     )
-    messages = (Message(role="system", content="x"), Message(role="user", content="hi"))
+    messages = (Message(role="user", content="hi"),)
     detail = session_detail(session, [record(messages=messages)], agent=None, total_tokens=3)
     assert not {"agent_data", "agent_session_id", "agent_id"} & set(detail)
     assert [message.content for message in detail["chat_history"]] == ["hi"]

@@ -139,7 +139,6 @@ def _run(subject: str, session_id: str, run_id: str, **values: Any) -> RunRecord
         content=content,
         content_type=values.get("content_type", "str"),
         messages=(
-            Message(role="system", content="secret instructions"),
             Message(role="user", content=asked),
             Message(role="assistant", content=str(content)),
         ),

@@ -60,7 +60,7 @@ class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run, at whatever stage. ``created_at`` is epoch seconds.
 
     ``content`` is text, or the object that an ``output_schema`` asked for. ``messages`` are the
-    run's own: what history added to the model's context is not repeated here.
+    run's own: neither the system message nor what history added to the model's context.
     """
 
     run_id: str

@@ -56,10 +56,9 @@ def user_message(given: RunInput, *, now: float) -> Message:
 
 
 def history_messages(bodies: Sequence[bytes]) -> list[Message]:
-    """The conversation of earlier runs, oldest first, without their system messages."""
+    """The conversation of earlier runs, oldest first."""
     return [
         msgspec.structs.replace(message, from_history=True)
         for body in bodies
         for message in _history_decoder.decode(body).messages
-        if message.role != "system"
     ]

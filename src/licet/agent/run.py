@@ -189,7 +189,9 @@ class AgentRun:
         return self.output
 
     def _ended(self, progress: Progress, status: RunStatus, content: Any) -> RunOutput:
-        own = tuple(m for m in progress.messages if not m.from_history) or (self._opening,)
+        # The system message is the operator's word: whoever may run an agent need not read it.
+        own = tuple(m for m in progress.messages if not m.from_history and m.role != "system")
+        own = own or (self._opening,)
         schema = self._output_schema
         structured = schema is not None and not isinstance(content, str)
         return msgspec.structs.replace(

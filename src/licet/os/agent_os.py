@@ -230,13 +230,14 @@ class AgentOS:
                     stack.push_async_callback(db.close)
                 for agent in server.agents.values():
                     stack.push_async_callback(agent.model.aclose)
-                stack.push_async_callback(
-                    server.runs.shut_down, grace_seconds=server.settings.shutdown_grace_seconds
-                )
                 state = await stack.enter_async_context(inner(app))
                 if self._lifespan is not None:
                     more = await stack.enter_async_context(self._lifespan(app))
                     state = {**(state or {}), **(more or {})} or None
+                # Runs end first: their tools may need what the lifespans have opened.
+                stack.push_async_callback(
+                    server.runs.shut_down, grace_seconds=server.settings.shutdown_grace_seconds
+                )
                 yield state
 
         return lifespan

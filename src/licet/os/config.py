@@ -55,13 +55,14 @@ class Settings:
     Args:
         max_body_bytes: what a request may bring.
         ping_seconds: how long a stream is silent before it sends a comment.
-        shutdown_grace_seconds: how long runs may end by themselves when the server stops.
+        shutdown_grace_seconds: when the server stops, how long open responses may end, and after
+            them runs whose clients have left; what takes longer is cancelled, and says so.
         docs: serve ``/docs``, ``/redoc`` and ``/openapi.json``, to everybody.
         cached_tokens: how many verified tokens are remembered, never past their expiry.
     """
 
     max_body_bytes: int = 10 * 1024 * 1024
     ping_seconds: float = 15.0
-    shutdown_grace_seconds: float = 10.0
+    shutdown_grace_seconds: float = 4.0
     docs: bool = True
     cached_tokens: int = 4096

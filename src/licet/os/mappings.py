@@ -25,8 +25,15 @@ _ID_SCOPE = re.compile(r"([^:]+):\{([A-Za-z_][A-Za-z0-9_]*)\}:([^:]+)")
 
 @lru_cache(maxsize=4096)
 def normal_template(template: str) -> str:
-    """A template without its placeholders' names and its final slash."""
-    return _PLACEHOLDER.sub("{}", template).rstrip("/") or "/"
+    """A template without its placeholders' names and its final slash.
+
+    A placeholder for a whole path stays one: a mapping for one segment does not open it.
+    """
+    return _PLACEHOLDER.sub(_nameless, template).rstrip("/") or "/"
+
+
+def _nameless(match: re.Match[str]) -> str:
+    return "{:path}" if match[0].endswith(":path}") else "{}"
 
 
 @lru_cache(maxsize=4096)
@@ -76,7 +83,7 @@ def _permission(scope: str, key: str) -> Permission:
     by_id = _ID_SCOPE.fullmatch(scope)
     if by_id:
         resource, id_param, action = by_id.groups()
-        if f"{{{id_param}}}" not in key:
+        if id_param not in placeholders(key):
             raise ConfigurationError(
                 f"scope_mappings: {scope!r} names a placeholder that {key!r} does not have"
             )

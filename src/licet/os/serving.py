@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import ceil
 from pathlib import Path
 
 import uvicorn
@@ -45,5 +46,5 @@ def serve(
         # A proxy's headers would let a client choose its own address.
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace_seconds) + 1,
+        timeout_graceful_shutdown=max(1, ceil(settings.shutdown_grace_seconds)),
     )

@@ -120,9 +120,7 @@ def session_detail(
 
 def _conversation(runs: Iterable[RunRecord]) -> Iterable[Any]:
     for run in runs:
-        for message in RunOutput.from_json(run.body).messages:
-            if message.role != "system":
-                yield message
+        yield from RunOutput.from_json(run.body).messages
 
 
 def run_view(record: RunRecord) -> dict[str, Any]:
