@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from licet.db import codec, migrations, tables
 from licet.db.backend import Backend
 from licet.db.migrating import alembic_config, bring_up_to_date
-from licet.db.postgres import PostgresBackend
+from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.sqlite import SqliteBackend
 from licet.errors import StorageError

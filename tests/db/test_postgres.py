@@ -9,7 +9,8 @@ import pytest
 
 from licet.db import writes
 from licet.db.base import SessionChanges
-from licet.db.postgres import PostgresBackend, PostgresDb
+from licet.db.postgres import PostgresDb
+from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.records import RunQuery, RunStatus, SessionKey
 from licet.db.writer import UnavailableError

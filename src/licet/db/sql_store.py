@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from licet.db import writes
 from licet.db.access import may_exist, require_reach, require_same_session
@@ -24,17 +24,28 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.engine import Connection, Row
 
-    from licet.db.sql_db import SqlDb
+
+T = TypeVar("T")
 
 
-def sql_store(db: SqlDb, access: Access) -> Store:
+class SqlWork(Protocol):
+    """What a store asks of its database."""
+
+    async def write(self, write: writes.Write[T]) -> T:
+        """Commit a write."""
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Answer a query."""
+
+
+def sql_store(db: SqlWork, access: Access) -> Store:
     """Rows of a SQL database as one access sees them."""
     return _SqlStore(db, access)
 
 
 @dataclass(frozen=True, slots=True)
 class _SqlStore(Store):
-    db: SqlDb
+    db: SqlWork
     access: Access
 
     async def begin_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from licet.db.embedded.server import EmbeddedPostgres
-from licet.db.postgres import PostgresBackend
+from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_driver import load_psycopg
 from licet.db.postgres_url import PostgresAddress
 

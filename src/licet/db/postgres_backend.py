@@ -1,0 +1,106 @@
+"""PostgresBackend: how a PostgreSQL server is connected to, asked and migrated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from licet.db.migrations import VERSION_TABLE
+from licet.db.postgres_driver import error_text, load_psycopg
+from licet.db.postgres_url import PostgresAddress
+from licet.db.writer import UnavailableError, WriteConnection
+from licet.errors import StorageError
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import Connection
+
+# What libpq waits for a server that does not answer: a write fails then, and does not hang.
+_CONNECTION = {
+    "application_name": "licet",
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+# "licet" as a number: the advisory lock that migrations take.
+_MIGRATION_LOCK = int.from_bytes(b"licet", "big")
+
+
+class PostgresBackend:
+    """A PostgreSQL server as ``licet.db.backend.Backend`` asks for it."""
+
+    def __init__(self, address: PostgresAddress, *, id: str | None = None) -> None:
+        self._address = address
+        self.id = id or f"postgres-{address.digest}"
+
+    def prepare(self) -> None:
+        """The server is somebody else's."""
+
+    def release(self) -> None:
+        """Nothing outlives the connections."""
+
+    def revision(self) -> str | None:
+        """The revision of the tables; None when there are none."""
+        driver = load_psycopg()
+        try:
+            with self._connection(autocommit=True) as connection:
+                named = "SELECT to_regclass(%s)"
+                if connection.execute(named, (VERSION_TABLE,)).fetchone() == (None,):
+                    return None
+                query = f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608 - a constant
+                row = connection.execute(query.encode()).fetchone()
+                return None if row is None else str(row[0])
+        except driver.Error as error:
+            raise StorageError(f"database {self.id!r}: {error_text(error)}") from error
+
+    def migrating(self) -> Engine:
+        """An engine that takes an advisory lock when a transaction begins."""
+        from sqlalchemy import event
+        from sqlalchemy.pool import NullPool
+
+        engine = self._engine(poolclass=NullPool)
+
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+
+        event.listen(engine, "begin", begin)
+        return engine
+
+    def connect(self) -> WriteConnection:
+        """A connection for the writer's thread."""
+        from licet.db.postgres_pipeline import PostgresPipeline
+
+        return PostgresPipeline(self._connection(autocommit=True))
+
+    def reading(self, connections: int) -> Engine:
+        """An engine for reads, each of them its own transaction."""
+        return self._engine(
+            pool_size=connections, max_overflow=0, isolation_level="AUTOCOMMIT", pool_recycle=1800
+        )
+
+    def _parameters(self) -> dict[str, str]:
+        return self._address.parameters
+
+    def _connection(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+        driver = load_psycopg()
+        try:
+            connection: psycopg.Connection[tuple[Any, ...]] = driver.connect(
+                **{**_CONNECTION, **self._parameters()}, autocommit=autocommit
+            )
+        except driver.Error as error:
+            raise UnavailableError(
+                f"database {self.id!r} cannot be reached: {error_text(error)}"
+            ) from error
+        return connection
+
+    def _engine(self, **options: Any) -> Engine:
+        from sqlalchemy import create_engine
+
+        return create_engine(
+            "postgresql+psycopg://",
+            creator=self._connection,
+            use_native_hstore=False,
+            **options,
+        )
