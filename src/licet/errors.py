@@ -67,6 +67,12 @@ class StorageError(LicetError):
     code = "storage"
 
 
+class StorageUnavailableError(StorageError):
+    """The database cannot be worked with just now; trying again later may do."""
+
+    code = "storage_unavailable"
+
+
 class ModelError(LicetError):
     """A model provider failed.
 

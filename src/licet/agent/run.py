@@ -12,7 +12,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -21,21 +20,19 @@ import msgspec
 
 from licet.agent.events import Emit
 from licet.agent.loop import Progress, Task, run_loop
-from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
-from licet.agent.output import Metrics, RunInput, RunOutput, plain
+from licet.agent.output import Metrics, RunInput, RunOutput
 from licet.agent.output_schema import OutputSchema
 from licet.agent.prompt import history_messages, system_message, user_message
+from licet.agent.run_row import RunRow
 from licet.agent.settings import AgentSettings
 from licet.agent.telling import Teller
 from licet.authn.principal import Principal
 from licet.context import RunContext
 from licet.db.base import NOBODY, Store
-from licet.db.records import BegunRun, RunRecord, RunStatus, SessionRecord
+from licet.db.records import RunStatus
 from licet.errors import LicetError
 
 logger = logging.getLogger(__name__)
-
-_FIRST_INPUT_CHARS = 280
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +49,6 @@ class RunRequest:
     dependencies: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     output_schema: OutputSchema | None = None
-
-
-class StateError(LicetError):
-    """A tool left something in the session's state that cannot be stored."""
-
-    code = "session_state"
 
 
 class AgentRun:
@@ -82,9 +73,13 @@ class AgentRun:
     ) -> None:
         self.agent = agent
         self.request = request
-        self._store = store
         self._now = now
         self._began = now()
+        self._row = (
+            None
+            if store is None
+            else RunRow(store, owner=request.owner, began=self._began, now=now)
+        )
         self._output_schema = request.output_schema or agent.output_schema_ready
         self.output = RunOutput(
             run_id=request.run_id,
@@ -104,7 +99,6 @@ class AgentRun:
         self._opening = user_message(request.input, now=self._began)
         self._history: tuple[bytes, ...] = ()
         self._state: dict[str, Any] = {}
-        self._stored_state = b"{}"
 
     async def begin(self) -> RunOutput:
         """Store the run. When this returns, what was asked can no longer be lost.
@@ -112,13 +106,18 @@ class AgentRun:
         Raises:
             StorageError: it could not be stored; nothing was begun.
         """
-        begun = await self._begin_stored() if self._store else None
-        stored_state = begun.session.session_state if begun else {}
-        self._history = begun.history if begun else ()
-        self._stored_state = _state_json(stored_state)
+        agent = self.agent
+        stored_state: dict[str, Any] = {}
+        if self._row is not None:
+            begun = await self._row.begin(
+                msgspec.structs.replace(self.output, messages=(self._opening,)),
+                first_state=dict(agent.session_state),
+                history_runs=agent.num_history_runs if agent.add_history_to_context else 0,
+            )
+            stored_state, self._history = begun.session.session_state, begun.history
         # Tools change the state in place: nothing of it may be the agent's or another run's own.
         self._state = {
-            **deepcopy(dict(self.agent.session_state)),
+            **deepcopy(dict(agent.session_state)),
             **deepcopy(stored_state),
             **(self.request.session_state or {}),
         }
@@ -138,7 +137,7 @@ class AgentRun:
         except asyncio.CancelledError as error:
             reason = str(error.args[0]) if error.args else "cancelled"
             output = self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces))
-            self.output = await self._save(msgspec.structs.replace(output, error_type="cancelled"))
+            self.output = await self._end(msgspec.structs.replace(output, error_type="cancelled"))
             self._tell.run_cancelled(self.output, reason=reason)
             raise
         except LicetError as error:
@@ -149,7 +148,7 @@ class AgentRun:
             name = type(error).__name__
             return await self._fail(progress, f"Internal error ({name})", "internal_error")
         self._tell.content_completed()
-        self.output = await self._save(self._ended(progress, RunStatus.COMPLETED, content))
+        self.output = await self._end(self._ended(progress, RunStatus.COMPLETED, content))
         if self.output.status is RunStatus.COMPLETED:
             self._tell.run_completed(self.output)
         else:
@@ -184,7 +183,7 @@ class AgentRun:
 
     async def _fail(self, progress: Progress, why: str, error_type: str) -> RunOutput:
         output = self._ended(progress, RunStatus.ERROR, why)
-        self.output = await self._save(msgspec.structs.replace(output, error_type=error_type))
+        self.output = await self._end(msgspec.structs.replace(output, error_type=error_type))
         self._tell.run_failed(self.output)
         return self.output
 
@@ -210,99 +209,13 @@ class AgentRun:
             ),
         )
 
-    async def _begin_stored(self) -> BegunRun:
-        assert self._store is not None  # noqa: S101 - for the type checker; the caller looked
-        now_us = int(self._began * 1_000_000)
-        session = SessionRecord(
-            owner=self.request.owner,
-            session_id=self.request.session_id,
-            component_id=self.agent.id,
-            user_id=self.request.user_id,
-            first_input=self.request.input.input_content[:_FIRST_INPUT_CHARS],
-            session_state=dict(self.agent.session_state),
-            created_at_us=now_us,
-            updated_at_us=now_us,
-        )
-        asked = msgspec.structs.replace(self.output, messages=(self._opening,))
-        return await self._store.begin_run(
-            session,
-            self._record(asked),
-            history_runs=self.agent.num_history_runs if self.agent.add_history_to_context else 0,
-        )
-
-    async def _save(self, output: RunOutput) -> RunOutput:
-        """Store what was reached. An answer that cannot be stored is reported as a failure."""
-        if self._store is None:
-            return output
-        try:
-            state = _storable_state(self._state)
-            changed = _state_json(state) != self._stored_state
-            await self._store.save_run(
-                self._record(output), session_state=state if changed else None
-            )
-        except Exception as error:
-            # A tool's value or the answer's own may be what cannot be written: then it is no
-            # LicetError, and the run must not seem to work for ever.
-            logger.exception("run %s could not be stored", output.run_id)
-            # Other errors may name hosts and files, or hold anything: their text goes to the log.
-            why = f": {error}" if isinstance(error, StateError) else ""
-            failed = msgspec.structs.replace(
-                output,
-                status=RunStatus.ERROR,
-                content=f"The run ended {output.status} but could not be stored{why}",
-                content_type="str",
-                session_state=msgspec.json.decode(self._stored_state),
-                error_type=error.code if isinstance(error, LicetError) else "not_storable",
-            )
-            # Mostly it is a value that cannot be: without it the row says at least why it ended.
-            with suppress(LicetError):
-                await self._store.save_run(self._record(failed), session_state=None)
-            return failed
-        return output
-
-    def _record(self, output: RunOutput) -> RunRecord:
-        metrics = output.metrics
-        return RunRecord(
-            owner=self.request.owner,
-            session_id=output.session_id,
-            run_id=output.run_id,
-            component_id=output.agent_id,
-            user_id=output.user_id,
-            status=output.status,
-            body=output.to_json(),
-            total_tokens=metrics.total_tokens if metrics else 0,
-            created_at_us=int(self._began * 1_000_000),
-            updated_at_us=int(self._now() * 1_000_000),
-        )
+    async def _end(self, output: RunOutput) -> RunOutput:
+        return output if self._row is None else await self._row.end(output)
 
 
 def new_id() -> str:
     """A fresh id for a run or a session."""
     return str(uuid.uuid4())
-
-
-def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
-    """The state that tools have left, if it can be stored and read again.
-
-    Raises:
-        StateError: it cannot.
-    """
-    if deeper_than(state, MAX_JSON_DEPTH):
-        raise StateError(f"session_state is nested deeper than {MAX_JSON_DEPTH} levels")
-    try:
-        msgspec.json.encode(state)
-    except TypeError as error:
-        raise StateError(
-            "session_state holds a value that JSON cannot; "
-            "keep only strings, numbers, booleans, None, lists and dictionaries in it"
-        ) from error
-    except ValueError as error:
-        raise StateError(f"session_state is no JSON ({type(error).__name__})") from error
-    return state
-
-
-def _state_json(state: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(state, enc_hook=plain)
 
 
 async def _resolved(dependencies: Mapping[str, Any]) -> dict[str, Any]:

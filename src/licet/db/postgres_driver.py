@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import psycopg
 
 
-def load_psycopg() -> Any:
-    """The driver.
+def load_psycopg(*, extra: str = "postgres") -> Any:
+    """The driver; ``extra`` is what to install where it is missing.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -19,7 +19,7 @@ def load_psycopg() -> Any:
     try:
         import psycopg
     except ImportError as error:
-        raise MissingExtraError("PostgresDb", package="psycopg", extra="postgres") from error
+        raise MissingExtraError("PostgresDb", package="psycopg", extra=extra) from error
     return psycopg
 
 

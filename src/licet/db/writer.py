@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from licet.db.writes import Answer, ContentionError, Statement, Write
-from licet.errors import LicetError, StorageError
+from licet.errors import LicetError, StorageError, StorageUnavailableError
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _MAX_WRITES = 256
 _ATTEMPTS = 5
 
 
-class UnavailableError(StorageError):
+class UnavailableError(StorageUnavailableError):
     """The database cannot be worked with; ``may_be_stored`` when that was while committing."""
 
     def __init__(self, message: str, *, may_be_stored: bool = False) -> None:

@@ -22,7 +22,7 @@ from licet.db.codec import (
     storable,
 )
 from licet.db.records import BegunRun, RunRecord, RunStatus, SessionKey, SessionRecord
-from licet.errors import ConflictError, StorageError
+from licet.errors import ConflictError, StorageError, StorageUnavailableError
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Write(Generic[T]):
     conclude: Callable[[Sequence[Answer]], T]
 
 
-class ContentionError(StorageError):
+class ContentionError(StorageUnavailableError):
     """Another process changed the same rows meanwhile: nothing was written, try again."""
 
 

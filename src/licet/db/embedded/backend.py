@@ -19,7 +19,7 @@ class EmbeddedBackend(PostgresBackend):
 
     def prepare(self) -> None:
         """Start the server, or join those that use it; make Licet's role and database."""
-        load_psycopg()
+        load_psycopg(extra="pgserver")
         self._server.start()
         try:
             self._server.create_role_and_database(_ROLE)

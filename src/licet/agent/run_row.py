@@ -1,0 +1,146 @@
+"""The row of a run: written when it begins, and again when it ends, whatever it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
+from licet.agent.output import RunOutput, plain
+from licet.db.base import Store
+from licet.db.records import BegunRun, RunRecord, RunStatus, SessionRecord
+from licet.errors import LicetError, StorageUnavailableError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_INPUT_CHARS = 280
+# A database that restarts is waited for: the answer exists only here until it is stored.
+_RETRY_AFTER_SECONDS = (0.1, 0.4, 1.0, 2.0, 4.0)
+
+
+class StateError(LicetError):
+    """A tool left something in the session's state that cannot be stored."""
+
+    code = "session_state"
+
+
+class RunRow:
+    """One run in a store.
+
+    Args:
+        store: where it is kept.
+        owner: whose it is.
+        began: when the run began, in epoch seconds.
+        now: gives epoch seconds.
+    """
+
+    def __init__(self, store: Store, *, owner: str, began: float, now: Callable[[], float]) -> None:
+        self._store = store
+        self._owner = owner
+        self._began_us = int(began * 1_000_000)
+        self._now = now
+        self._stored_state = b"{}"
+
+    async def begin(
+        self, asked: RunOutput, *, first_state: dict[str, Any], history_runs: int
+    ) -> BegunRun:
+        """Store what was asked, and the session where it is new, with its first state.
+
+        Raises:
+            StorageError: it could not be stored.
+        """
+        session = SessionRecord(
+            owner=self._owner,
+            session_id=asked.session_id,
+            component_id=asked.agent_id,
+            user_id=asked.user_id,
+            first_input=asked.input.input_content[:_FIRST_INPUT_CHARS],
+            session_state=first_state,
+            created_at_us=self._began_us,
+            updated_at_us=self._began_us,
+        )
+        begun = await self._store.begin_run(session, self._record(asked), history_runs=history_runs)
+        self._stored_state = _state_json(begun.session.session_state)
+        return begun
+
+    async def end(self, output: RunOutput) -> RunOutput:
+        """Store what was reached; answers it, or the failure where it cannot be stored."""
+        try:
+            state = _storable_state(output.session_state or {})
+            changed = _state_json(state) != self._stored_state
+            await self._save(self._record(output), state if changed else None)
+        except Exception as error:
+            # A tool's value or the answer's own may be what cannot be written: then it is no
+            # LicetError, and the run must not seem to work for ever.
+            logger.exception("run %s could not be stored", output.run_id)
+            failed = self._failure(output, error)
+            # Mostly it is a value that cannot be: without it the row says at least why it ended.
+            with suppress(LicetError):
+                await self._store.save_run(self._record(failed), session_state=None)
+            return failed
+        return output
+
+    async def _save(self, record: RunRecord, state: dict[str, Any] | None) -> None:
+        for delay_seconds in _RETRY_AFTER_SECONDS:
+            try:
+                await self._store.save_run(record, session_state=state)
+            except StorageUnavailableError:
+                await asyncio.sleep(delay_seconds)
+            else:
+                return
+        await self._store.save_run(record, session_state=state)
+
+    def _failure(self, output: RunOutput, error: Exception) -> RunOutput:
+        # Other errors may name hosts and files, or hold anything: their text goes to the log.
+        why = f": {error}" if isinstance(error, StateError) else ""
+        return msgspec.structs.replace(
+            output,
+            status=RunStatus.ERROR,
+            content=f"The run ended {output.status} but could not be stored{why}",
+            content_type="str",
+            session_state=msgspec.json.decode(self._stored_state),
+            error_type=error.code if isinstance(error, LicetError) else "not_storable",
+        )
+
+    def _record(self, output: RunOutput) -> RunRecord:
+        return RunRecord(
+            owner=self._owner,
+            session_id=output.session_id,
+            run_id=output.run_id,
+            component_id=output.agent_id,
+            user_id=output.user_id,
+            status=output.status,
+            body=output.to_json(),
+            total_tokens=output.metrics.total_tokens if output.metrics else 0,
+            created_at_us=self._began_us,
+            updated_at_us=int(self._now() * 1_000_000),
+        )
+
+
+def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
+    """The state that tools have left, if it can be stored and read again.
+
+    Raises:
+        StateError: it cannot.
+    """
+    if deeper_than(state, MAX_JSON_DEPTH):
+        raise StateError(f"session_state is nested deeper than {MAX_JSON_DEPTH} levels")
+    try:
+        msgspec.json.encode(state)
+    except TypeError as error:
+        raise StateError(
+            "session_state holds a value that JSON cannot; "
+            "keep only strings, numbers, booleans, None, lists and dictionaries in it"
+        ) from error
+    except ValueError as error:
+        raise StateError(f"session_state is no JSON ({type(error).__name__})") from error
+    return state
+
+
+def _state_json(state: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(state, enc_hook=plain)
