@@ -1,7 +1,8 @@
 """Rates of the first slice: list with a token, run, run streamed (50 tokens), each per second.
 
 ``rates.py`` measures licet. ``rates.py --peer-python .venv-compat/bin/python`` also starts AgentOS
-from that environment and measures both in turn, A B A B. Everything is on loopback; the model is a
+from that environment and measures both in turn, A B A B; the last column is the median of the
+rounds' ratios. Everything is on loopback; the model is a
 scripted server that speaks the real protocol.
 """
 
@@ -128,8 +129,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer-python", help="an interpreter that has the package agno")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="A B A B …")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="A B A B …")
     chosen = parser.parse_args()
     tokens = TokenFactory()
     signed = tokens.token("bench", scopes=("agents:read", "agents:run"))
@@ -178,9 +179,12 @@ def measure(
         found["import s", package] = [import_seconds(python, package)]
     print(f"{'median of ' + str(rounds):18}" + "".join(f"{package:>12}" for package in sides))
     for name in [*suites, "resident MiB", "import s"]:
-        row = [statistics.median(found[name, package]) for package in sides]
-        ratio = f"{row[0] / row[1]:11.1f} x" if len(row) > 1 else ""
-        print(f"{name:18}" + "".join(f"{figure:12.1f}" for figure in row) + ratio)
+        columns = [found[name, package] for package in sides]
+        # Each round ran both sides, one after the other: noise of the machine falls on both.
+        ratios = [own / peer for own, peer in zip(*columns, strict=True)] if columns[1:] else []
+        ratio = f"{statistics.median(ratios):11.1f} x" if ratios else ""
+        row = "".join(f"{statistics.median(column):12.1f}" for column in columns)
+        print(f"{name:18}{row}{ratio}")
 
 
 if __name__ == "__main__":
