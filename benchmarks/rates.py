@@ -15,6 +15,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -170,7 +171,10 @@ def measure(
             port = free_port()
             command = [python, str(SERVED), str(port), package]
             url = f"http://127.0.0.1:{port}"
-            with process(command, f"{url}/health", env) as started:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                process(command, f"{url}/health", {**env, "BENCH_FOLDER": folder}) as started,
+            ):
                 for name, call in suites.items():
                     figure = asyncio.run(rate(call, url, headers, seconds))
                     found.setdefault((name, package), []).append(figure)

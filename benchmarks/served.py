@@ -6,7 +6,6 @@
 import importlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ def of(module: str, name: str) -> Any:
     return getattr(importlib.import_module(f"{package}.{module}"), name)
 
 
-folder = Path(tempfile.mkdtemp())
 agent = of("agent", "Agent")(
     id="bench",
     name="Bench",
     model=of("models.openai", "OpenAIChat")(id="gpt-4o"),
-    db=of("db.sqlite", "SqliteDb")(db_file=str(folder / "bench.db")),
+    db=of("db.sqlite", "SqliteDb")(db_file=str(Path(os.environ["BENCH_FOLDER"]) / "bench.db")),
     add_history_to_context=True,
 )
 agent_os = of("os", "AgentOS")(
