@@ -28,7 +28,11 @@ SCRIPT = {
                 {"tool_calls": [{"name": "order_status", "arguments": {"order_id": 7}}]},
                 {"text": "Order 7 is on its way."},
             ],
-        }
+        },
+        {
+            "match": "name a city",
+            "answers": [{"text": '{"name": "Rome", "people": 2800000}'}],
+        },
     ],
     "otherwise": {"text": "A key opens what is locked."},
 }
