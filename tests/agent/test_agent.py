@@ -526,3 +526,11 @@ async def test_the_system_message_is_the_operators_and_not_in_the_run() -> None:
     output = await agent(["ok"], system_message="secret instructions").arun("hi")
     assert "secret instructions" not in output.to_json().decode()
     assert [m.role for m in output.messages] == ["user", "assistant"]
+
+
+async def test_a_failed_run_is_in_the_log_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    error = ModelUnavailableError("the provider is away", provider="x")
+    error.__cause__ = OSError("10.0.0.5 refuses")
+    output = await agent([Fail(error)]).arun("hi")
+    assert "10.0.0.5" in caplog.text
+    assert "10.0.0.5" not in output.to_json().decode()

@@ -141,6 +141,14 @@ class AgentRun:
             self._tell.run_cancelled(self.output, reason=reason)
             raise
         except LicetError as error:
+            cause = f" ({error.__cause__!r})" if error.__cause__ is not None else ""
+            logger.warning(
+                "run %s of agent %r failed: %s%s",
+                self.request.run_id,
+                self.agent.id,
+                error,
+                cause,
+            )
             return await self._fail(progress, str(error), error.code)
         except Exception as error:
             # The text of an unforeseen exception may hold anything: it goes to the log alone.

@@ -167,7 +167,8 @@ def _unreachable(failures: Failures, error: Exception, timeout_seconds: float) -
         return failures.unreachable(f"sent nothing for {timeout_seconds:g} seconds")
     if isinstance(error, ClientConnectorCertificateError):
         return failures.unreachable("has a certificate that is not trusted", retryable=False)
-    return failures.unreachable(f"could not be reached, or broke off: {error}")
+    # The error's text names hosts and addresses: the message is for whoever runs the agent.
+    return failures.unreachable(f"could not be reached, or broke off ({type(error).__name__})")
 
 
 @functools.lru_cache(maxsize=256)
