@@ -62,6 +62,10 @@ class TestSettings:
         with pytest.raises(ConfigurationError, match=setting):
             agent([], **{setting: -1})
 
+    def test_a_state_that_cannot_be_stored_is_refused_at_once(self) -> None:
+        with pytest.raises(ConfigurationError, match="belongs into dependencies"):
+            agent([], session_state={"connection": object()})
+
     def test_settings_cannot_be_changed_afterwards(self) -> None:
         with pytest.raises(AttributeError):
             agent([]).name = "b"  # type: ignore[misc]  # the mistake under test

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
-from licet.agent.output import RunOutput, plain
+from licet.agent.output import RunOutput
 from licet.db.base import Store
 from licet.db.records import BegunRun, RunRecord, RunStatus, SessionRecord
 from licet.errors import LicetError, StorageUnavailableError
@@ -65,13 +65,13 @@ class RunRow:
             updated_at_us=self._began_us,
         )
         begun = await self._store.begin_run(session, self._record(asked), history_runs=history_runs)
-        self._stored_state = _state_json(begun.session.session_state)
+        self._stored_state = msgspec.json.encode(begun.session.session_state)
         return begun
 
     async def end(self, output: RunOutput) -> RunOutput:
         """Store what was reached; answers it, or the failure where it cannot be stored."""
         try:
-            state = _storable_state(output.session_state or {})
+            state = output.session_state or {}
             changed = _state_json(state) != self._stored_state
             await self._save(self._record(output), state if changed else None)
         except Exception as error:
@@ -122,8 +122,8 @@ class RunRow:
         )
 
 
-def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
-    """The state that tools have left, if it can be stored and read again.
+def _state_json(state: Mapping[str, Any]) -> bytes:
+    """A state as JSON, if it can be stored and read again.
 
     Raises:
         StateError: it cannot.
@@ -131,7 +131,7 @@ def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
     if deeper_than(state, MAX_JSON_DEPTH):
         raise StateError(f"session_state is nested deeper than {MAX_JSON_DEPTH} levels")
     try:
-        msgspec.json.encode(state)
+        return msgspec.json.encode(state)
     except TypeError as error:
         raise StateError(
             "session_state holds a value that JSON cannot; "
@@ -139,8 +139,3 @@ def _storable_state(state: dict[str, Any]) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise StateError(f"session_state is no JSON ({type(error).__name__})") from error
-    return state
-
-
-def _state_json(state: Mapping[str, Any]) -> bytes:
-    return msgspec.json.encode(state, enc_hook=plain)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from licet.agent.output_schema import OutputSchema
@@ -94,6 +95,13 @@ def _prepared(agent: AgentSettings) -> dict[str, Any]:
         value = getattr(agent, name)
         if value is not None and value < least:
             raise ConfigurationError(f"Agent {identifier!r}: {name} is at least {least}")
+    try:
+        msgspec.json.encode(dict(agent.session_state or {}))
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigurationError(
+            f"Agent {identifier!r}: session_state holds a value that JSON cannot: "
+            "what is not stored with the session belongs into dependencies"
+        ) from None
     functions = collect(agent.tools)
     schema = agent.output_schema
     return {

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from licet.agent.agent import Agent
 from licet.agent.output import RunInput
 from licet.agent.run import AgentRun, RunRequest, new_id
-from licet.db.records import RunQuery, RunStatus
+from licet.db.base import Store
+from licet.db.records import RunQuery, RunStatus, SessionRecord
 from licet.errors import NotFoundError
 from licet.os.caller import Caller, caller_of
 from licet.os.rules import requires
@@ -53,15 +54,9 @@ def agent_run_routes(server: Server) -> APIRouter:
         status: str | None = None,
         user_id: UserId = None,
     ) -> Response:
-        agent, caller = server.agent(agent_id), caller_of(request)
-        store = server.db_of(agent).store(caller.access)
-        session = await find_session(
-            caller,
-            store,
-            session_id,
-            user_id=user_id,
-            missing="Session not found",
-            field="query.session_id",
+        agent = server.agent(agent_id)
+        store, session = await _found(
+            server, agent, request, session_id, user_id=user_id, missing="Session not found"
         )
         if status is not None and status not in RunStatus.__members__:
             return JSON([])
@@ -78,15 +73,9 @@ def agent_run_routes(server: Server) -> APIRouter:
         session_id: SessionId,
         user_id: UserId = None,
     ) -> Response:
-        agent, caller = server.agent(agent_id), caller_of(request)
-        store = server.db_of(agent).store(caller.access)
-        session = await find_session(
-            caller,
-            store,
-            session_id,
-            user_id=user_id,
-            missing="Run not found",
-            field="query.session_id",
+        agent = server.agent(agent_id)
+        store, session = await _found(
+            server, agent, request, session_id, user_id=user_id, missing="Run not found"
         )
         run = await store.get_run(session.key, identifier(run_id, "path.run_id"))
         if run is None or run.component_id != agent.id:
@@ -94,6 +83,24 @@ def agent_run_routes(server: Server) -> APIRouter:
         return JSON(run.body)
 
     return router
+
+
+async def _found(
+    server: Server,
+    agent: Agent,
+    request: Request,
+    session_id: str,
+    *,
+    user_id: str | None,
+    missing: str,
+) -> tuple[Store, SessionRecord]:
+    """The session that the request means, in the agent's database, and the handle to it."""
+    caller = caller_of(request)
+    store = server.db_of(agent).store(caller.access)
+    session = await find_session(
+        caller, store, session_id, user_id=user_id, missing=missing, field="query.session_id"
+    )
+    return store, session
 
 
 def run_request(form: RunForm, caller: Caller) -> RunRequest:
