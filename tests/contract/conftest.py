@@ -58,7 +58,9 @@ def new_db(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     else:
         url = request.getfixturevalue("migrated_url")
         with psycopg.connect(url.replace("+psycopg", "")) as connection:
-            connection.execute("TRUNCATE licet_sessions CASCADE")
+            connection.execute(
+                "TRUNCATE licet_sessions, licet_runs, licet_revocations, licet_service_accounts"
+            )
         yield lambda: PostgresDb(url)
 
 

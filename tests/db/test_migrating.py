@@ -1,21 +1,27 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from licet.db import codec, migrations, tables
+from licet.db import codec, migrations, tables, trust_codec
 from licet.db.backend import Backend
 from licet.db.migrating import alembic_config, bring_up_to_date
 from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.sqlite import SqliteBackend
+from licet.db.trust_records import TRUST_TOPIC, TrustChanges
 from licet.errors import StorageError
+from tests.contract.rows import everything, run, session
+from tests.contract.trust_rows import revocation
+from tests.db.conftest import db_of
 
 OPEN = """
 import asyncio, sys
@@ -32,14 +38,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'new' / 'licet.db'}"
-    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture
@@ -59,6 +57,15 @@ def set_revision(backend: Backend, revision: str) -> None:
         connection.exec_driver_sql(
             f"UPDATE {migrations.VERSION_TABLE} SET version_num = '{revision}'"  # noqa: S608 - ours
         )
+    engine.dispose()
+
+
+def bring_up_to(backend: Backend, revision: str) -> None:
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
     engine.dispose()
 
 
@@ -94,6 +101,8 @@ def test_the_comparison_would_see_a_difference(backend: Backend) -> None:
 def test_rows_and_tables_agree() -> None:
     assert tuple(tables.sessions.c.keys()) == codec.SESSION_COLUMNS
     assert tuple(tables.runs.c.keys()) == codec.RUN_COLUMNS
+    assert tuple(tables.revocations.c.keys()) == trust_codec.REVOCATION_COLUMNS
+    assert tuple(tables.service_accounts.c.keys()) == trust_codec.SERVICE_ACCOUNT_COLUMNS
 
 
 def test_the_newest_revision_is_the_one_that_is_named() -> None:
@@ -106,6 +115,39 @@ def test_a_new_database_gets_the_newest_revision(backend: Backend) -> None:
     bring_up_to_date(backend)
     assert backend.revision() == migrations.HEAD
     bring_up_to_date(backend)
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_the_first_revision_keeps_its_rows_and_can_be_followed(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0001")
+    assert backend.revision() == "0001"
+    record, kept = run(), session()
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        connection.execute(
+            tables.sessions.insert().values(
+                **dict(zip(codec.SESSION_COLUMNS, codec.session_row(kept), strict=True))
+            )
+        )
+        connection.execute(
+            tables.runs.insert().values(
+                **dict(zip(codec.RUN_COLUMNS, codec.run_row(record), strict=True))
+            )
+        )
+    engine.dispose()
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert await everything(db) == [kept, record]
+        assert await db.trust().changes(after=0) == TrustChanges(number=0)
+        await db.trust().add_revocations([revocation()])
+        assert await db.watch(TRUST_TOPIC, after=0, timeout_seconds=30) == 1
+        await db.close()
+
+    asyncio.run(use())
     assert backend.revision() == migrations.HEAD
 
 

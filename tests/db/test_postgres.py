@@ -17,7 +17,7 @@ from licet.db.writer import UnavailableError
 from licet.db.writes import ContentionError
 from licet.errors import ConfigurationError, StorageError
 from tests.contract.rows import ALICE, run, session, stored
-from tests.db.conftest import wait_until
+from tests.db.conftest import until_somebody_waits_for_a_lock, wait_until
 from tests.support.postgres import EmbeddedPostgres, connected, fresh_schema, reachable_folder
 
 KEY = SessionKey("alice", "s")
@@ -30,16 +30,6 @@ async def db(postgres_url: str) -> AsyncIterator[PostgresDb]:
     await db.open()
     yield db
     await db.close()
-
-
-async def until_somebody_waits_for_a_lock(server: EmbeddedPostgres) -> None:
-    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    with connected(server, "postgres") as connection:
-        await asyncio.to_thread(
-            wait_until,
-            lambda: connection.execute(waits).fetchone() is not None,
-            what="somebody waits for a lock",
-        )
 
 
 def test_constructing_connects_to_nothing() -> None:

@@ -15,19 +15,41 @@ from licet.db.records import (
     SessionQuery,
     SessionRecord,
 )
+from licet.db.trust_base import TrustStore
+from licet.db.trust_records import (
+    TRUST_TOPIC,
+    RevocationKind,
+    RevocationPage,
+    RevocationQuery,
+    RevocationRecord,
+    ServiceAccountPage,
+    ServiceAccountQuery,
+    ServiceAccountRecord,
+    TrustChanges,
+)
 
 __all__ = [
     "NOBODY",
+    "TRUST_TOPIC",
     "Access",
     "BegunRun",
     "Db",
+    "RevocationKind",
+    "RevocationPage",
+    "RevocationQuery",
+    "RevocationRecord",
     "RunQuery",
     "RunRecord",
     "RunStatus",
+    "ServiceAccountPage",
+    "ServiceAccountQuery",
+    "ServiceAccountRecord",
     "SessionChanges",
     "SessionKey",
     "SessionPage",
     "SessionQuery",
     "SessionRecord",
     "Store",
+    "TrustChanges",
+    "TrustStore",
 ]

@@ -20,6 +20,7 @@ from licet.db.records import (
     SessionQuery,
     SessionRecord,
 )
+from licet.db.trust_base import TrustStore
 
 NOBODY = ""
 """The owner of rows that were written without authorization."""
@@ -123,3 +124,16 @@ class Db(Protocol):
 
     def store(self, access: Access) -> Store:
         """A handle for one access. Costs nothing; opens the database at its first use."""
+
+    def trust(self) -> TrustStore:
+        """Revocations and service accounts. Costs nothing; opens the database at its first use."""
+
+    async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
+        """Wait until the number of a topic is above ``after``, or the time is over; answer it.
+
+        A change is seen within half a second, also when another process made it. The answer says
+        what was read at the end of the wait: an unchanged number means that nothing had happened.
+
+        Raises:
+            StorageError: the number could not be read, or there is no such topic.
+        """

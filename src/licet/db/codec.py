@@ -5,7 +5,7 @@ What is JSON is stored as JSON text: it escapes NUL, which PostgreSQL's TEXT can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -42,12 +42,12 @@ RUN_COLUMNS = (
 )
 
 MAX_KEY_BYTES = 800
-"""How long an owner, a session id, a run id may be: PostgreSQL indexes 2704 bytes, all three."""
+"""How long a text in an index may be: PostgreSQL indexes 2704 bytes, of three texts at most."""
 
 MAX_INTEGER = 2**63 - 1
 """The largest number that a BIGINT column holds."""
 
-_KEYS = frozenset({"owner", "session_id", "run_id"})
+_INDEXED = frozenset({"owner", "session_id", "run_id"})
 
 
 def storable(*texts: str | None) -> bool:
@@ -101,7 +101,7 @@ def session_row(session: SessionRecord) -> tuple[Any, ...]:
         session.created_at_us,
         session.updated_at_us,
     )
-    return _checked(row, SESSION_COLUMNS)
+    return checked(row, SESSION_COLUMNS, indexed=_INDEXED)
 
 
 def session_record(row: Sequence[Any]) -> SessionRecord:
@@ -141,7 +141,7 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
         run.created_at_us,
         run.updated_at_us,
     )
-    return _checked(row, RUN_COLUMNS)
+    return checked(row, RUN_COLUMNS, indexed=_INDEXED)
 
 
 def body_text(run: RunRecord) -> str:
@@ -185,17 +185,24 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     )
 
 
-def _optional_json(value: Any, name: str) -> str | None:
-    return None if value is None else json_text(value, name)
+def checked(
+    row: tuple[Any, ...], columns: Sequence[str], *, indexed: Collection[str] = ()
+) -> tuple[Any, ...]:
+    """The row, when every column can hold its value. ``indexed``: columns with bounded texts.
 
-
-def _checked(row: tuple[Any, ...], columns: tuple[str, ...]) -> tuple[Any, ...]:
+    Raises:
+        StorageError: a text or a number of it cannot be stored; the message names the column.
+    """
     for name, value in zip(columns, row, strict=True):
         if isinstance(value, str):
             if name != "body" and not storable(value):
                 raise StorageError(f"{name} holds NUL or half of a surrogate pair")
-            if name in _KEYS and len(value.encode()) > MAX_KEY_BYTES:
+            if name in indexed and len(value.encode()) > MAX_KEY_BYTES:
                 raise StorageError(f"{name} is longer than {MAX_KEY_BYTES} bytes")
         elif isinstance(value, int) and value != within_columns(value):
             raise StorageError(f"{name} is beyond 64 bits")
     return row
+
+
+def _optional_json(value: Any, name: str) -> str | None:
+    return None if value is None else json_text(value, name)

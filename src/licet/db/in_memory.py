@@ -10,6 +10,8 @@ from typing import Any
 from licet.db.access import may_exist, require_reach, require_same_session
 from licet.db.base import Access, SessionChanges, Store
 from licet.db.codec import check_run, session_record, session_row, storable
+from licet.db.in_memory_topics import InMemoryTopics
+from licet.db.in_memory_trust import in_memory_trust
 from licet.db.records import (
     BegunRun,
     RunQuery,
@@ -20,11 +22,12 @@ from licet.db.records import (
     SessionQuery,
     SessionRecord,
 )
+from licet.db.trust_base import TrustStore
 from licet.errors import ConflictError
 
 
 class InMemoryDb:
-    """Sessions and runs in this process alone.
+    """Sessions, runs and trust in this process alone.
 
     Args:
         id: what clients call the database.
@@ -33,6 +36,8 @@ class InMemoryDb:
     def __init__(self, id: str | None = None) -> None:
         self._id = id or "in-memory"
         self._rows = _Rows()
+        self._topics = InMemoryTopics()
+        self._trust = in_memory_trust(self._topics)
 
     def __repr__(self) -> str:
         return f"InMemoryDb(id={self.id!r})"
@@ -51,6 +56,18 @@ class InMemoryDb:
     def store(self, access: Access) -> Store:
         """A handle for one access."""
         return _InMemoryStore(self._rows, access)
+
+    def trust(self) -> TrustStore:
+        """Revocations and service accounts."""
+        return self._trust
+
+    async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
+        """Wait until the number of a topic is above ``after``, or the time is over; answer it.
+
+        Raises:
+            StorageError: there is no such topic.
+        """
+        return await self._topics.watch(topic, after=after, timeout_seconds=timeout_seconds)
 
 
 @dataclass(slots=True)

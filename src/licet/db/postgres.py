@@ -13,10 +13,10 @@ _DEFAULT_FOLDER = ".licet/postgres"
 
 
 class PostgresDb(SqlDb):
-    """Sessions and runs in PostgreSQL 14 or newer.
+    """Sessions, runs and trust in PostgreSQL 14 or newer.
 
     What was answered as stored is committed, as durable as the server's ``synchronous_commit``.
-    The role needs the right to create tables in the schema that it finds first.
+    The role needs the right to create tables and functions in the schema that it finds first.
 
     Args:
         db_url: ``postgresql+psycopg://user:password@host:port/database``. None starts the

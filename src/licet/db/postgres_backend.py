@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from licet.db.backend import Listener
 from licet.db.migrations import VERSION_TABLE
 from licet.db.postgres_driver import error_text, load_psycopg
 from licet.db.postgres_url import PostgresAddress
@@ -24,6 +26,8 @@ _CONNECTION = {
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
+# The net below the listener: for as long as it cannot hear, or a pooler in between keeps it deaf.
+_POLL_SECONDS = 0.5
 # "licet" as a number: the advisory lock that migrations take.
 _MIGRATION_LOCK = int.from_bytes(b"licet", "big")
 
@@ -34,6 +38,7 @@ class PostgresBackend:
     def __init__(self, address: PostgresAddress, *, id: str | None = None) -> None:
         self._address = address
         self.id = id or f"postgres-{address.digest}"
+        self.poll_seconds = _POLL_SECONDS
 
     def prepare(self) -> None:
         """The server is somebody else's."""
@@ -79,6 +84,12 @@ class PostgresBackend:
         return self._engine(
             pool_size=connections, max_overflow=0, isolation_level="AUTOCOMMIT", pool_recycle=1800
         )
+
+    def listen(self, heard: Callable[[str | None], None]) -> Listener:
+        """A listener with a connection of its own."""
+        from licet.db.postgres_listener import PostgresListener
+
+        return PostgresListener(lambda: self._connection(autocommit=True), heard, name=self.id)
 
     def _parameters(self) -> dict[str, str]:
         return self._address.parameters

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from licet.db.backend import Backend
+from licet.db.backend import Backend, Listener
 from licet.db.base import Access, Store
 from licet.db.migrating import bring_up_to_date
 from licet.db.sql_store import sql_store
+from licet.db.sql_trust import sql_trust
+from licet.db.trust_base import TrustStore
+from licet.db.watching import Waiters, wait_for_change
 from licet.db.writer import GroupWriter
 from licet.db.writes import Write
 from licet.errors import StorageError
@@ -58,6 +61,19 @@ class SqlDb:
     def store(self, access: Access) -> Store:
         """A handle for one access. Costs nothing; opens the database at its first use."""
         return sql_store(self, access)
+
+    def trust(self) -> TrustStore:
+        """Revocations and service accounts. Costs nothing; opens the database at its first use."""
+        return sql_trust(self)
+
+    async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
+        """Wait until the number of a topic is above ``after``, or the time is over; answer it.
+
+        Raises:
+            StorageError: the number could not be read, or the database was closed meanwhile.
+        """
+        parts = await self._opened()
+        return await parts.watch(topic, after=after, timeout_seconds=timeout_seconds)
 
     async def write(self, write: Write[T]) -> T:
         """Commit a write, together with those that wait beside it.
@@ -112,6 +128,10 @@ class _OpenParts:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=self._names)
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._waiters = Waiters()
+        self._listening_lock = threading.Lock()
+        self._listener: Listener | None = None
+        self._closed = False
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -121,14 +141,43 @@ class _OpenParts:
             raise StorageError(f"database {self._backend.id!r} is closed") from error
         return await answer
 
+    async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
+        self._listen()
+
+        def number(connection: Connection) -> int:
+            from licet.db.trust_reads import topic_number
+
+            return topic_number(connection, topic)
+
+        return await wait_for_change(
+            self._waiters,
+            topic,
+            lambda: self.read(number),
+            after=after,
+            timeout_seconds=timeout_seconds,
+            poll_seconds=self._backend.poll_seconds,
+        )
+
     def close(self) -> None:
+        with self._listening_lock:
+            self._closed = True
+        if self._listener is not None:
+            self._listener.close()
         self.writer.close()
         # A reading thread may be the last that knew of the Db: it cannot wait for itself.
         inside = threading.current_thread().name.startswith(self._names)
         self._readers.shutdown(wait=not inside)
+        # They read once more, and are told that there is nothing to read any longer.
+        self._waiters.wake(None)
         if self._engine is not None:
             self._engine.dispose()
         self._backend.release()
+
+    def _listen(self) -> None:
+        """Listen from the first watch on: a database that nobody follows needs no listener."""
+        with self._listening_lock:
+            if self._listener is None and not self._closed:
+                self._listener = self._backend.listen(self._waiters.wake)
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 _DEFAULT_FILE = ".licet/licet.db"
 _BUSY_TIMEOUT_SECONDS = 5.0
+_POLL_SECONDS = 0.2
 _URL_SCHEME = "sqlite:///"
 
 
 class SqliteDb(SqlDb):
-    """Sessions and runs in a SQLite file.
+    """Sessions, runs and trust in a SQLite file.
 
     What was answered as stored survives the end of the process (``kill -9``), of the operating
     system, and of the power: each commit is synced to the disk (WAL, ``synchronous=FULL``), as far
@@ -67,6 +68,7 @@ class SqliteBackend:
     def __init__(self, path: Path, *, id: str | None = None) -> None:
         self._path = path
         self.id = id or f"sqlite-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
+        self.poll_seconds = _POLL_SECONDS
 
     def prepare(self) -> None:
         """Make the file and its folder, for their owner alone, and switch it to WAL."""
@@ -132,6 +134,9 @@ class SqliteBackend:
             pool_size=connections,
             max_overflow=0,
         )
+
+    def listen(self, heard: Callable[[str | None], None]) -> None:
+        """A file tells nobody when it changes."""
 
     def _unusable(self, error: Exception) -> StorageError:
         return StorageError(f"SQLite file {str(self._path)!r} cannot be used: {error}")

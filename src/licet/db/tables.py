@@ -49,3 +49,52 @@ runs = Table(
     ),
     Index("licet_runs_of_session", "owner", "session_id", "created_at_us"),
 )
+
+# One row a topic. What changes something of a topic raises its number in the same transaction.
+changes = Table(
+    "licet_changes",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+revocations = Table(
+    "licet_revocations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("issuer_alias", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("subject", Text),
+    Column("issued_before_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=False),
+    Column("reason", Text),
+    Column("created_by", Text),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("deleted_at_us", BigInteger),
+    Column("change_number", BigInteger, nullable=False),
+    Index("licet_revocations_key", "kind", "issuer_alias", "value", unique=True),
+    Index("licet_revocations_changed", "change_number"),
+)
+
+service_accounts = Table(
+    "licet_service_accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("token_digest", Text, nullable=False),
+    Column("token_prefix", Text, nullable=False),
+    Column("old_token_digest", Text),
+    Column("old_expires_at_us", BigInteger),
+    Column("creator_alias", Text),
+    Column("creator_subject", Text),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger),
+    Column("last_used_at_us", BigInteger),
+    Column("revoked_at_us", BigInteger),
+    Column("change_number", BigInteger, nullable=False),
+    Index("licet_service_accounts_token", "token_digest"),
+    Index("licet_service_accounts_old_token", "old_token_digest"),
+    Index("licet_service_accounts_changed", "change_number"),
+)

@@ -1,8 +1,9 @@
 """The writes: each is a fixed list of statements, and what their answers mean.
 
 No statement of a write depends on the answer of another, so that a database can be sent many writes
-at once. Every statement carries the owner. The order is always the session's row before its runs'
-rows: two processes that lock in one order do not wait for each other in a circle.
+at once. Two processes that lock in one order do not wait for each other in a circle: the writes of
+one transaction go by their keys, and each of them locks the session's row before its runs' rows.
+Here are the writes of sessions and runs: every statement carries the owner.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ class Answer(NamedTuple):
 class Write(Generic[T]):
     """One unit that is written wholly or not at all.
 
-    ``key`` orders the writes of one transaction. ``conclude`` turns the answers into the result;
-    an error that it raises undoes this write and no other.
+    ``key`` orders the writes of one transaction: what is locked first, of what every process locks
+    in one order. ``conclude`` turns the answers into the result; an error that it raises undoes
+    this write and no other.
     """
 
-    key: SessionKey
+    key: tuple[str, str]
     statements: tuple[Statement, ...]
     conclude: Callable[[Sequence[Answer]], T]
 
