@@ -8,24 +8,14 @@ from licet.authn.base import (
     BadCredentials,
     Credentials,
     NoCredentials,
+    Unavailable,
     UnionAuthenticator,
 )
-from licet.authn.principal import Principal
+from tests.authn.parts import Fixed, alice
 
-ALICE = Authenticated(Principal(issuer_alias="default", issuer=None, subject="alice"))
+ALICE = Authenticated(alice())
 BAD = BadCredentials("the token has expired")
-
-
-class Fixed:
-    """Always gives one answer, and remembers what it was asked."""
-
-    def __init__(self, answer: Authentication) -> None:
-        self.answer = answer
-        self.asked: list[Credentials] = []
-
-    def authenticate(self, credentials: Credentials) -> Authentication:
-        self.asked.append(credentials)
-        return self.answer
+UNAVAILABLE = Unavailable("the keys cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -35,29 +25,30 @@ class Fixed:
         ([NoCredentials(), NoCredentials()], NoCredentials()),
         ([NoCredentials(), ALICE], ALICE),
         ([NoCredentials(), BAD, ALICE], BAD),
+        ([UNAVAILABLE, ALICE], UNAVAILABLE),
         ([ALICE, BAD], ALICE),
     ],
 )
-def test_the_first_that_knows_the_credentials_answers(
+async def test_the_first_that_knows_the_credentials_answers(
     answers: list[Authentication], expected: Authentication
 ) -> None:
     union = UnionAuthenticator([Fixed(answer) for answer in answers])
-    assert union.authenticate(Credentials()) == expected
+    assert await union.authenticate(Credentials()) == expected
 
 
-def test_nobody_is_asked_after_an_answer() -> None:
+async def test_nobody_is_asked_after_an_answer() -> None:
     first, second = Fixed(BAD), Fixed(ALICE)
     presented = Credentials((b"Bearer x",))
-    UnionAuthenticator([first, second]).authenticate(presented)
+    await UnionAuthenticator([first, second]).authenticate(presented)
     assert (first.asked, second.asked) == ([presented], [])
 
 
-def test_a_union_can_stand_in_a_union() -> None:
+async def test_a_union_can_stand_in_a_union() -> None:
     inner = UnionAuthenticator([Fixed(NoCredentials())])
-    assert UnionAuthenticator([inner, Fixed(ALICE)]).authenticate(Credentials()) is ALICE
+    assert await UnionAuthenticator([inner, Fixed(ALICE)]).authenticate(Credentials()) is ALICE
 
 
 def test_credentials_do_not_show_what_they_are() -> None:
-    credentials = Credentials((b"Bearer secret", b"Bearer another"))
+    credentials = Credentials((b"Bearer secret", b"Bearer another"), (b"token=secret",))
     assert "secret" not in f"{credentials} {credentials!r}"
-    assert "2" in repr(credentials)
+    assert "3" in repr(credentials)

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from licet.authn.jwt import JwtVerifier
+from licet.authn.key_source import StaticKeys
 from licet.authn.principal import PrincipalKind
-from tests.authn.parts import NOW, factory, refusal, verified, verifier
+from tests.authn.parts import (
+    NOW,
+    Clock,
+    factory,
+    issuer_of,
+    keys_of,
+    refusal,
+    verified,
+    verifier,
+)
 
 TOKENS = factory("HS256")
+NAMED = factory("ES256", key_id="2027-01")
 LATER = NOW + 3600
 
 
@@ -28,7 +41,7 @@ def reason(token: str, **rules: Any) -> str:
 
 
 def test_claims_become_a_principal() -> None:
-    token = TOKENS.sign(
+    token = NAMED.sign(
         {
             "iss": "https://id.example",
             "sub": "alice",
@@ -39,18 +52,20 @@ def test_claims_become_a_principal() -> None:
             "jti": "t-1",
             "scopes": ["agents:read", "agents:x:run"],
             "session_id": "s1",
+            "sid": "login-1",
             "email": "a@example.org",
-        },
-        headers={"kid": "k1"},
+        }
     )
-    principal = verified(token, verifier(TOKENS, alias="corp"))
+    keys = StaticKeys(keys_of(NAMED))
+    trusted = JwtVerifier(issuer_of(NAMED, alias="corp"), keys, now=Clock())
+    principal = verified(token, trusted)
     assert principal.owner == "corp|alice"
     assert principal.issuer == "https://id.example"
     assert principal.scopes == ("agents:read", "agents:x:run")
     assert principal.token_id == "t-1"
-    assert principal.key_id == "k1"
+    assert principal.key_id == NAMED.key_id
     assert (principal.issued_at, principal.expires_at) == (NOW - 5, LATER)
-    assert principal.session_id == "s1"
+    assert (principal.session_id, principal.sid) == ("s1", "login-1")
     assert principal.kind is PrincipalKind.USER
     assert principal.claims["email"] == "a@example.org"
     assert principal.actors == ()
@@ -60,8 +75,9 @@ def test_the_least_that_a_token_says_is_who_and_until_when() -> None:
     principal = verified(say(), verifier(TOKENS))
     assert principal.subject == "alice"
     assert principal.scopes == ()
-    assert (principal.issuer, principal.key_id) == (None, None)
-    assert (principal.session_id, principal.issued_at) == (None, None)
+    assert principal.issuer is None
+    assert (principal.session_id, principal.sid, principal.issued_at) == (None, None, None)
+    assert (principal.dependencies, principal.session_state) == ({}, {})
 
 
 @pytest.mark.parametrize("name", ["exp", "sub"])
@@ -131,7 +147,7 @@ def test_a_null_subject_is_missing() -> None:
 
 
 def test_another_claim_can_be_the_subject() -> None:
-    trusted = verifier(TOKENS, subject_claim="user.id")
+    trusted = verifier(TOKENS, user_id_claim="user.id")
     token = TOKENS.sign({"exp": LATER, "user": {"id": "bob"}})
     assert verified(token, trusted).subject == "bob"
     assert str(refusal(say(), trusted)) == "the claim 'user.id' is missing"
@@ -160,7 +176,7 @@ def test_another_claim_can_be_the_subject() -> None:
 def test_an_audience_that_is_there_has_to_be_ours(
     aud: object, why: str | None, *, required: bool
 ) -> None:
-    trusted = verifier(TOKENS, audiences=["os", "second"], verify_audience=required)
+    trusted = verifier(TOKENS, audience=["os", "second"], verify_audience=required)
     if why is None:
         assert verified(say(aud=aud), trusted).subject == "alice"
     else:
@@ -172,8 +188,22 @@ def test_an_audience_can_be_required() -> None:
 
 
 def test_where_no_audience_is_ours_one_that_is_there_is_another() -> None:
-    assert reason(say(aud="os"), audiences=[]) == "the token is for another audience (aud)"
-    assert verified(say(), verifier(TOKENS, audiences=[])).subject == "alice"
+    nobody: tuple[Any, ...] = ([], None)
+    for none in nobody:
+        assert reason(say(aud="os"), audience=none) == "the token is for another audience (aud)"
+        assert verified(say(), verifier(TOKENS, audience=none)).subject == "alice"
+
+
+def test_the_audience_can_stand_elsewhere() -> None:
+    trusted = verifier(TOKENS, audience_claim="client.id", verify_audience=True)
+    assert verified(say(client={"id": "os"}), trusted).subject == "alice"
+    assert str(refusal(say(client={"id": "x"}), trusted)) == (
+        "the token is for another audience (client.id)"
+    )
+    assert str(refusal(say(aud="os"), trusted)) == "the token names no audience (client.id)"
+    assert str(refusal(say(client={"id": 7}), trusted)) == (
+        "the claim 'client.id' is neither a text nor a list of texts"
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,58 +238,6 @@ def test_claims_can_be_required_by_name_and_by_path() -> None:
     assert reason(say(email="x", org="id"), **rules) == "the claim 'org.id' is missing"
 
 
-@pytest.mark.parametrize(
-    ("claims", "scopes"),
-    [
-        ({}, ()),
-        ({"scopes": []}, ()),
-        ({"scopes": ""}, ()),
-        ({"scopes": ["a:b", "c:d"]}, ("a:b", "c:d")),
-        ({"scopes": "a:b c:d"}, ("a:b", "c:d")),
-        ({"scope": " a:b   c:d "}, ("a:b", "c:d")),
-        ({"scp": ["a:b"]}, ("a:b",)),
-        ({"scopes": ["a:b c:d"]}, ("a:b c:d",)),
-        ({"scope": "a:b\tc:d\u00a0e:f"}, ("a:b\tc:d\u00a0e:f",)),
-        ({"scp": "c:d", "scope": "b:c", "scopes": ["a:b"]}, ("a:b",)),
-        ({"scp": "c:d", "scope": "b:c"}, ("b:c",)),
-        ({"scopes": [], "scope": "agent_os:admin"}, ()),
-        ({"roles": ["a:b"]}, ()),
-    ],
-)
-def test_scopes_are_those_of_the_first_claim_that_is_there(
-    claims: dict[str, Any], scopes: tuple[str, ...]
-) -> None:
-    assert verified(say(**claims), verifier(TOKENS)).scopes == scopes
-
-
-@pytest.mark.parametrize("name", ["scopes", "scope", "scp"])
-@pytest.mark.parametrize("value", [None, 7, True, {"a": "b"}, ["a:b", 7], [["a:b"]], [None]])
-def test_scopes_of_another_type_are_refused(name: str, value: object) -> None:
-    why = f"the claim {name!r} is neither a list of texts nor a text"
-    assert reason(say(**{name: value})) == why
-
-
-def test_a_path_can_lead_to_the_scopes() -> None:
-    trusted = verifier(TOKENS, scopes_claims=["realm_access.roles"])
-    there = say(realm_access={"roles": ["a:b"]}, scopes=["agent_os:admin"])
-    assert verified(there, trusted).scopes == ("a:b",)
-    elsewheres: list[dict[str, Any]] = [
-        {},
-        {"realm_access": {}},
-        {"realm_access": ["roles"]},
-        {"scopes": ["a:b"]},
-    ]
-    for elsewhere in elsewheres:
-        assert verified(say(**elsewhere), trusted).scopes == ()
-
-
-def test_a_name_that_holds_dots_goes_before_a_path() -> None:
-    name = "https://id.example/scopes"
-    trusted = verifier(TOKENS, scopes_claims=[name])
-    token = say(**{name: ["a:b"], "https://id": {"example/scopes": ["agent_os:admin"]}})
-    assert verified(token, trusted).scopes == ("a:b",)
-
-
 @pytest.mark.parametrize("value", ["s", "s" * 255, "s 1", "a/b:c*"])
 def test_a_session_id_is_printable_text(value: str) -> None:
     assert verified(say(session_id=value), verifier(TOKENS)).session_id == value
@@ -277,52 +255,85 @@ def test_the_session_id_can_stand_elsewhere() -> None:
     assert verified(say(session_id=None), verifier(TOKENS)).session_id is None
 
 
-@pytest.mark.parametrize("jti", ["", "j" * 256, "j\n", 7, None, ["j"]])
-def test_without_a_usable_jti_the_digest_is_the_token_id(jti: object) -> None:
-    principal = verified(say(jti=jti), verifier(TOKENS))
-    assert len(principal.token_id) == 64
-    assert principal.token_id != verified(say(), verifier(TOKENS)).token_id
+@pytest.mark.parametrize("claims", [{}, {"jti": None}])
+def test_without_a_jti_the_digest_is_the_token_id(claims: dict[str, Any]) -> None:
+    token = say(**claims)
+    signing_input = token.rpartition(".")[0]
+    digest = hashlib.sha256(signing_input.encode()).hexdigest()
+    assert verified(token, verifier(TOKENS)).token_id == digest
+
+
+@pytest.mark.parametrize("name", ["jti", "sid"])
+@pytest.mark.parametrize("value", ["", "j" * 256, "j\n", 7, False, ["j"], {}])
+def test_a_name_that_could_not_be_revoked_is_refused(name: str, value: object) -> None:
+    assert reason(say(**{name: value})).startswith(f"the claim {name!r} is not a text of 1")
+
+
+def test_the_login_session_is_no_session_of_ours() -> None:
+    principal = verified(say(sid="login-1"), verifier(TOKENS))
+    assert (principal.session_id, principal.sid) == (None, "login-1")
+
+
+@pytest.mark.parametrize("name", ["nonce", "at_hash", "c_hash", "s_hash", "events"])
+@pytest.mark.parametrize("value", ["x", None, {}])
+def test_what_only_other_tokens_say_is_refused(name: str, value: object) -> None:
+    assert reason(say(**{name: value})) == (
+        f"the token is no access token (it has the claim {name!r})"
+    )
 
 
 @pytest.mark.parametrize(
-    ("act", "actors"),
+    ("name", "value", "taken"),
     [
-        (None, ()),
-        ({"sub": "service"}, ("service",)),
-        ({"sub": "last", "iss": "x", "act": {"sub": "first"}}, ("last", "first")),
+        ("typ", "Bearer", True),
+        ("typ", "ID", False),
+        ("typ", "id", False),
+        ("typ", "Refresh", False),
+        ("typ", "Offline", False),
+        ("typ", "Logout", False),
+        ("typ", ["ID"], True),
+        ("token_use", "access", True),
+        ("token_use", "id", False),
+        ("token_use", "ID", False),
     ],
 )
-def test_actors_stand_from_the_last_to_the_first(act: object, actors: tuple[str, ...]) -> None:
-    assert verified(say(act=act), verifier(TOKENS)).actors == actors
+def test_a_token_that_says_it_is_of_another_kind_is_refused(
+    name: str, value: object, *, taken: bool
+) -> None:
+    token = say(**{name: value})
+    if taken:
+        assert verified(token, verifier(TOKENS)).subject == "alice"
+    else:
+        assert reason(token) == f"the token is no access token (by its claim {name!r})"
 
 
-def chain(length: int) -> dict[str, Any]:
-    act: dict[str, Any] = {"sub": "a"}
-    for _ in range(length - 1):
-        act = {"sub": "a", "act": act}
-    return act
+@pytest.mark.parametrize("subject", ["sa:reporter", "sa:"])
+def test_nobody_can_have_the_name_of_a_service_account(subject: str) -> None:
+    assert reason(say(sub=subject)) == "the subject has the form that service accounts have"
+
+
+@pytest.mark.parametrize("subject", ["sa", "SA:x", "xsa:"])
+def test_other_names_are_free(subject: str) -> None:
+    assert verified(say(sub=subject), verifier(TOKENS)).subject == subject
 
 
 @pytest.mark.parametrize(
-    "act",
+    ("claims", "why"),
     [
-        "service",
-        ["service"],
-        {},
-        {"sub": ""},
-        {"sub": 7},
-        {"sub": "a\n"},
-        {"sub": "a", "act": "b"},
-        {"sub": "a", "act": {"iss": "b"}},
-        chain(9),
+        ({"iat": NOW, "exp": NOW + 600}, None),
+        ({"iat": NOW + 5, "exp": NOW + 605}, None),
+        ({"iat": NOW, "exp": NOW + 600.5}, "the token lives longer than 600 seconds"),
+        ({"iat": NOW - 1, "exp": NOW + 600}, "the token lives longer than 600 seconds"),
+        ({"exp": NOW + 60}, "the claim 'iat' is missing: the token's lifetime cannot be told"),
+        ({"iat": NOW - 700, "exp": NOW - 100}, "the token has expired"),
     ],
 )
-def test_actors_without_a_name_are_refused(act: object) -> None:
-    assert reason(say(act=act)) == "the claim 'act' is not a chain of actors"
-
-
-def test_eight_actors_are_enough() -> None:
-    assert len(verified(say(act=chain(8)), verifier(TOKENS)).actors) == 8
+def test_tokens_can_be_too_long_lived(claims: dict[str, Any], why: str | None) -> None:
+    trusted = verifier(TOKENS, max_token_lifetime_seconds=600)
+    if why is None:
+        assert verified(say(**claims), trusted).subject == "alice"
+    else:
+        assert str(refusal(say(**claims), trusted)) == why
 
 
 @pytest.mark.parametrize("cnf", [{"jkt": "x"}, {}, None])

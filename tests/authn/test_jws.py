@@ -50,6 +50,20 @@ def test_these_types_are_taken_in_any_case(kind: str) -> None:
     assert parse_token(token({"alg": "RS256"})).key_id is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [("logout+jwt", True), ("LOGOUT+JWT", True), ("JWT", False), ("at+jwt", False), (None, False)],
+)
+def test_other_types_can_be_asked_for(kind: str | None, *, taken: bool) -> None:
+    text = token({"alg": "RS256", **({} if kind is None else {"typ": kind})})
+    types = frozenset(("logout+jwt", "x"))
+    if taken:
+        assert parse_token(text, types=types).algorithm == "RS256"
+    else:
+        with pytest.raises(TokenRefusedError, match=r"typ is neither logout\+jwt nor x"):
+            parse_token(text, types=types)
+
+
 @pytest.mark.parametrize("key_id", ["k", "k" * 255, "2026-11 (öffentlich)"])
 def test_a_key_id_is_printable_text(key_id: str) -> None:
     assert parse_token(token({"alg": "RS256", "kid": key_id})).key_id == key_id

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448
@@ -14,8 +15,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from licet.authn.bearer import MAX_TOKEN_BYTES
+from licet.authn.jwt import IssuersVerifier, JwtVerifier
 from licet.authn.keys import ALGORITHMS
-from tests.authn.parts import NOW, factory, refusal, verified, verifier
+from tests.authn.parts import (
+    NOW,
+    Clock,
+    Keys,
+    factory,
+    issuer_of,
+    keys_of,
+    refusal,
+    verified,
+    verifier,
+)
 
 ASYMMETRIC = sorted(ALGORITHMS - {"HS256", "HS384", "HS512"})
 
@@ -35,7 +47,7 @@ def test_another_key_does_not_verify(algorithm: str) -> None:
     token = factory(algorithm, fresh_key=True).token("alice")
     refused = refusal(token, verifier(factory(algorithm)))
     assert str(refused) == "the signature does not match any key"
-    assert refused.code == "token_signature"
+    assert refused.code == "token_key"
 
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
@@ -247,3 +259,79 @@ def test_the_clock_is_asked_at_each_verification() -> None:
     assert verified(token, verifier(tokens, now=NOW + 69)).subject == "alice"
     refused = refusal(token, verifier(tokens, now=NOW + 70))
     assert (str(refused), refused.code) == ("the token has expired", "token_expired")
+
+
+def test_the_key_that_made_the_signature_is_named_not_the_one_that_the_token_claims() -> None:
+    """A revocation of a key has to hit what the key signed, whatever else that says."""
+    tokens = factory()
+    claimed = tokens.sign({"sub": "alice", "exp": NOW + 60}, headers={"kid": "harmless"})
+    trusted = verifier(tokens)
+    (key,) = trusted.issuer.keys.keys
+    assert verified(claimed, trusted).key_id == key.key_id != "harmless"
+    assert verified(tokens.token("alice"), trusted).key_id == key.key_id
+
+
+def test_what_was_verified_stands_as_long_as_its_keys() -> None:
+    tokens = factory(key_id="k1")
+    keys = Keys(keys_of(tokens))
+    trusted = JwtVerifier(issuer_of(tokens), keys, now=Clock())
+    found = trusted.verify(tokens.token("alice").encode())
+    assert (found.key_set, found.source, found.keys_are_current) == (keys.keys, keys, True)
+    keys.keys = keys_of(tokens, factory("ES256"))
+    assert not found.keys_are_current
+
+
+ONE, TWO = (factory(fresh_key=True, key_id=name) for name in ("one", "two"))
+
+
+def both(**rules: Any) -> IssuersVerifier:
+    """Two issuers side by side, each with a key of its own."""
+    return IssuersVerifier(
+        [
+            verifier(ONE, issuer="https://one.example", alias="first", **rules),
+            verifier(TWO, issuer="https://two.example", alias="second", audience="other"),
+        ]
+    )
+
+
+def test_a_token_is_verified_by_the_rules_of_the_issuer_that_it_names() -> None:
+    first = verified(ONE.token("alice", iss="https://one.example", aud="os"), both())
+    second = verified(TWO.token("alice", iss="https://two.example", aud="other"), both())
+    assert (first.owner, second.owner) == ("first|alice", "second|alice")
+    assert "another audience" in str(
+        refusal(TWO.token("alice", iss="https://two.example", aud="os"), both())
+    )
+
+
+def test_no_issuer_speaks_for_another() -> None:
+    for tokens, named in ((ONE, "https://two.example"), (TWO, "https://one.example")):
+        assert refusal(tokens.token("alice", iss=named), both()).code == "token_key"
+    one_key = IssuersVerifier(
+        [
+            verifier(ONE, issuer="https://one.example", alias="first"),
+            verifier(ONE, issuer="https://two.example", alias="second"),
+        ]
+    )
+    assert verified(ONE.token("alice", iss="https://two.example"), one_key).owner == "second|alice"
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [None, "", "https://three.example", "https://one.example/", 7, ["https://one.example"]],
+)
+def test_an_issuer_that_is_not_trusted_is_refused_and_not_repeated(issuer: object) -> None:
+    why = "the token is from an issuer that is not trusted (iss)"
+    assert str(refusal(ONE.token("alice", iss=issuer), both())) == why
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        (b"a.b", "not three segments"),
+        (b"x" * (MAX_TOKEN_BYTES + 1), "larger than 16384 bytes"),
+        (b"e30.e30.e30", "names no algorithm"),
+        (b"eyJhbGciOiJSUzI1NiJ9.W10.AA", "the payload is not a JSON object"),
+    ],
+)
+def test_what_is_no_token_is_refused_before_anything_is_believed(token: bytes, why: str) -> None:
+    assert why in str(refusal(token, both()))

@@ -23,6 +23,7 @@ def test_the_table_of_licets_own_families() -> None:
         "approvals": (read_write_delete, True),
         "schedules": (read_write_delete, True),
         "service_accounts": (read_write_delete, True),
+        "revocations": (read_write_delete, False),
         "config": ({"read", "write"}, False),
         "metrics": ({"read", "write"}, False),
     }

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from licet.cli.app import app
 from licet.cli.files import write_new
+from licet.db.sqlite import SqliteDb
+from licet.db.trust_base import TrustStore
 from licet.utils.cryptography import generate_rsa_keys
+from tests.cli.programs import APP, stored, write
 
 Cli = Callable[..., Result]
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -43,3 +49,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         file = getattr(sys.modules[name], "__file__", None)
         if file and Path(file).is_relative_to(tmp_path):
             del sys.modules[name]
+
+
+@pytest.fixture
+def program(folder: Path) -> Path:
+    """``small``: a program in the current folder, whose database is the file ``small.db``."""
+    write(folder, "small.py", stored() + APP)
+    return folder
+
+
+def ask_store(folder: Path, question: Callable[[TrustStore], Awaitable[T]]) -> T:
+    """Ask what ``small.db`` holds, as another process would."""
+
+    async def asked() -> T:
+        db = SqliteDb(folder / "small.db")
+        try:
+            return await question(db.trust())
+        finally:
+            await db.close()
+
+    return asyncio.run(asked())

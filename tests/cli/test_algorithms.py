@@ -17,6 +17,7 @@ from licet.cli.algorithms import (
     algorithms_of,
     chosen,
     load_private_key,
+    public_half,
     secret_with_algorithms,
 )
 from licet.errors import ConfigurationError, InvalidInputError
@@ -47,24 +48,25 @@ def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
     ids=["rsa", "p256", "p384", "p521", "ed25519", "ed448"],
 )
 def test_the_type_of_a_key_gives_its_usual_algorithm(key: PrivateKeyTypes, usual: str) -> None:
-    loaded = load_private_key(pem(key), source="k")
-    assert chosen(None, algorithms_of(loaded, source="k"), source="k") == usual
+    public = public_half(load_private_key(pem(key), source="k"), source="k")
+    assert chosen(None, algorithms_of(public), source="k") == usual
 
 
 def test_older_pem_forms_are_read() -> None:
     traditional = pem(rsa_key(), PrivateFormat.TraditionalOpenSSL)
-    assert algorithms_of(load_private_key(traditional, source="k"), source="k")[0] == "RS256"
+    public = public_half(load_private_key(traditional, source="k"), source="k")
+    assert algorithms_of(public)[0] == "RS256"
 
 
 def test_a_small_rsa_key_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"^k: .*1024 bits; at least 2048"):
-        algorithms_of(rsa_key(1024), source="k")
+        public_half(rsa_key(1024), source="k")
 
 
 def test_a_curve_without_an_algorithm_is_refused() -> None:
     key = ec.generate_private_key(ec.SECP256K1())
     with pytest.raises(ConfigurationError, match="secp256k1"):
-        algorithms_of(key, source="k")
+        public_half(key, source="k")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_what_cannot_sign_is_refused_and_its_source_is_named(text: bytes, messag
 
 def test_a_key_of_a_type_that_signs_no_tokens_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"^k: a X25519PublicKey"):
-        algorithms_of(x25519.X25519PrivateKey.generate(), source="k")
+        public_half(x25519.X25519PrivateKey.generate(), source="k")
 
 
 def test_a_secret_is_the_one_that_the_server_reads_from_the_same_file() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from licet.cli.files import read_small, write_new
+from licet.cli.files import read_small, reserved, write_new
 from licet.errors import ConfigurationError
 
 
@@ -62,3 +65,53 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_endless_file_is_not_read_to_its_end() -> None:
     with pytest.raises(ConfigurationError, match="no key does"):
         read_small(Path("/dev/zero"))
+
+
+def test_a_reserved_file_is_its_owners_alone_before_anything_is_in_it(tmp_path: Path) -> None:
+    file, before = tmp_path / "token", os.umask(0)
+    try:
+        with reserved(file, mode=0o600) as write:
+            assert mode(file) == 0o600
+            write("secret\n")
+    finally:
+        os.umask(before)
+    assert file.read_text() == "secret\n"
+
+
+def test_what_fails_takes_its_reserved_file_away(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), reserved(tmp_path / "token", mode=0o600):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_not_reserved(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("precious")
+    with pytest.raises(ConfigurationError, match="exists; name a new file"):
+        reserved(file, mode=0o600).__enter__()
+    assert file.read_text() == "precious"
+
+
+def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be written: No such file"):
+        reserved(tmp_path / "none" / "x", mode=0o600).__enter__()
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
+def test_what_finds_no_room_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigurationError, match="cannot be written: File too large"),
+        reserved(tmp_path / "token", mode=0o600) as write,
+        files_of_at_most(3),
+    ):
+        write("secret")
+    assert list(tmp_path.iterdir()) == []

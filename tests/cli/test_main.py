@@ -49,6 +49,10 @@ def test_the_version_is_printed(command: tuple[str | Path, ...], tmp_path: Path)
         ("token", "mint", "--help"),
         ("routes", "--help"),
         ("serve", "--help"),
+        ("keys", "jwks", "--help"),
+        ("revoke", "--help"),
+        ("revocations", "list", "--help"),
+        ("service-accounts", "create", "--help"),
     ],
 )
 def test_start_up_is_light(arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -67,7 +71,10 @@ def test_start_up_is_light(arguments: tuple[str, ...], tmp_path: Path) -> None:
 def test_help_is_plain_text_when_nobody_looks_at_it(tmp_path: Path) -> None:
     result = completed(*MODULE, "--help", cwd=tmp_path)
     assert result.stdout.isascii()
-    for command in ("run", "serve", "keys", "token", "routes"):
+    for command in (
+        *("run", "serve", "keys", "token", "routes"),
+        *("revoke", "revocations", "service-accounts"),
+    ):
         assert f"  {command} " in result.stdout
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from licet.authn.issuer import TrustedIssuer
+from licet.authn.jwt import JwtVerifier
+from licet.authn.key_sources import key_source
 from licet.cli.token_reading import (
     ReadToken,
     describe_scope,
@@ -78,6 +82,65 @@ def test_without_a_key_nothing_is_called_verified(cli: Cli, folder: Path) -> Non
     assert '"mallory"' in result.stdout
 
 
+def ids_of(output: str) -> dict[str, str]:
+    """The rows of the table of ids: what the thing is, and what it is called."""
+    rows = output.partition("\nIds\n")[2].partition("\n\n")[0].splitlines()
+    cells = [re.split(" {2,}", row) for row in rows]
+    assert all(option == f"licet revoke --{name.replace(' ', '-')}" for name, _, option in cells)
+    return {name: value for name, value, _ in cells}
+
+
+def test_what_revokes_a_token_and_its_key_is_shown(cli: Cli, folder: Path) -> None:
+    token = signed(folder, jti="t-1")
+    result = cli("token", "inspect", "--key", "public.pem", input=token)
+    key_id = cli("keys", "id", "public.pem").stdout.strip()
+    assert ids_of(result.stdout) == {"token id": "t-1", "key id": key_id}
+
+
+def test_the_key_of_a_token_that_was_not_verified_is_not_claimed(cli: Cli, folder: Path) -> None:
+    assert ids_of(cli("token", "inspect", input=signed(folder, jti="t-1")).stdout) == {
+        "token id": "t-1"
+    }
+
+
+def test_without_a_jti_the_digest_is_shown_that_a_server_calls_the_token_by(
+    cli: Cli, folder: Path
+) -> None:
+    token = signed(folder)
+    issuer = TrustedIssuer(verification_keys=[(folder / "public.pem").read_text()])
+    principal = JwtVerifier(issuer, key_source(issuer)).verify(token.encode()).principal
+    shown = ids_of(cli("token", "inspect", input=token).stdout)
+    assert shown == {"token id": principal.token_id}
+
+
+def test_a_token_that_no_server_takes_has_no_id(cli: Cli) -> None:
+    result = cli("token", "inspect", input=unsigned({"jti": 7}))
+    assert result.exit_code == 1
+    assert result.stdout.startswith("REFUSED: the claim 'jti' is not a text")
+    assert "Ids" not in result.stdout
+
+
+def test_a_key_set_verifies_what_one_of_its_keys_signed(cli: Cli, folder: Path) -> None:
+    cli("keys", "generate", "--out", "new", "--algorithm", "ES256")
+    cli("keys", "jwks", "public.pem", "new/public.pem", "--out", "jwks.json")
+    for key in ("private.pem", "new/private.pem"):
+        token = cli("token", "mint", "--key", key, "--sub", "alice").stdout
+        result = cli("token", "inspect", "--jwks-file", "jwks.json", input=token)
+        assert result.exit_code == 0
+        assert result.stdout.startswith("VERIFIED with jwks.json\n")
+        public = key.replace("private", "public")
+        assert ids_of(result.stdout)["key id"] == cli("keys", "id", public).stdout.strip()
+
+
+def test_a_key_that_is_not_in_the_set_is_refused(cli: Cli, folder: Path) -> None:
+    token = signed(folder)
+    cli("keys", "generate", "--out", "new")
+    cli("keys", "jwks", "new/public.pem", "--out", "jwks.json")
+    result = cli("token", "inspect", "--jwks-file", "jwks.json", input=token)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("REFUSED: the signature does not match any key\n")
+
+
 def test_an_expired_token_says_since_when(cli: Cli, folder: Path) -> None:
     token = signed(folder, exp=int(time.time()) - 190)
     result = cli("token", "inspect", "--key", "public.pem", input=token)
@@ -113,6 +176,7 @@ def test_a_token_signed_with_the_public_key_as_secret_is_refused(cli: Cli, folde
         (None, ["small-os"], "REFUSED: the token names no audience (aud)"),
         ("other", [], "VERIFIED with public.pem"),
         (["other"], [], "VERIFIED with public.pem"),
+        ("", [], "REFUSED: the token is for another audience (aud)"),
         (7, [], "REFUSED: the claim 'aud' is neither a text nor a list of texts"),
         (None, [], "VERIFIED with public.pem"),
     ],
@@ -180,6 +244,9 @@ def test_a_claim_cannot_write_on_the_terminal(cli: Cli) -> None:
         (["--secret-file", "public.pem"], "is no secret; use --key"),
         (["--secret-file", "short"], "at least 32 are needed"),
         (["--key", "public.pem", "--secret-file", "secret"], "exclude each other"),
+        (["--key", "public.pem", "--jwks-file", "jwks.json"], "exclude each other"),
+        (["--jwks-file", "none.json"], "'none.json': No such file"),
+        (["--jwks-file", "public.pem"], "jwks_file 'public.pem': the file: the document is not"),
     ],
 )
 def test_a_key_that_cannot_verify_is_one_line(

@@ -58,6 +58,26 @@ def test_every_option_becomes_its_claim(cli: Cli, folder: Path) -> None:
     assert claims["realm_access"] == {"roles": ["a=b"]}
 
 
+def test_the_key_is_named_as_in_a_key_set_that_the_command_line_makes(
+    cli: Cli, folder: Path
+) -> None:
+    token = cli(*MINT, "--key", "private.pem").stdout.strip()
+    assert jwt.get_unverified_header(token)["kid"] == cli("keys", "id", "public.pem").stdout.strip()
+
+
+def test_the_key_can_be_named_otherwise(cli: Cli, folder: Path) -> None:
+    token = cli(*MINT, "--key", "private.pem", "--kid", "2026-a").stdout.strip()
+    assert jwt.get_unverified_header(token)["kid"] == "2026-a"
+
+
+def test_a_secret_has_no_name_unless_it_is_given_one(cli: Cli, folder: Path) -> None:
+    (folder / "secret").write_text("s" * 32)
+    token = cli(*MINT, "--secret-file", "secret").stdout.strip()
+    assert "kid" not in jwt.get_unverified_header(token)
+    token = cli(*MINT, "--secret-file", "secret", "--kid", "s1").stdout.strip()
+    assert jwt.get_unverified_header(token)["kid"] == "s1"
+
+
 def test_several_audiences_become_a_list(cli: Cli, folder: Path) -> None:
     token = cli(*MINT, "--key", "private.pem", "--aud", "one", "--aud", "two").stdout.strip()
     assert claims_of(token, folder)["aud"] == ["one", "two"]

@@ -24,7 +24,7 @@ from licet.db.records import RunQuery, SessionKey
 from licet.db.sqlite import SqliteDb
 from licet.errors import ConfigurationError, LicetError, StorageError
 from licet.os import AgentOS, AuthorizationConfig, Settings
-from licet.os.trust import KEY_VARIABLE
+from licet.os.issuers import KEY_VARIABLE
 from licet.testing import Say, ScriptedModel, TokenFactory
 from tests.support.live import LiveServer, serve
 from tests.support.world import OWNER, World

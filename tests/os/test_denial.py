@@ -20,7 +20,7 @@ async def answers(denial: Denial, scope: dict[str, Any]) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await denial.send({"headers": [], **scope}, receive, send)
+    await denial.send({"headers": [], "path": "/agents", **scope}, receive, send)
     return sent
 
 

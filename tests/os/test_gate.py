@@ -302,6 +302,7 @@ def test_a_mapped_websocket_opens_for_its_scope(opened: tuple[World, LiveServer]
         ({"public_paths": ["x"]}, "does not begin"),
         ({"public_paths": ["/agents"]}, "stays closed"),
         ({"public_paths": ["/agents/{x}/runs"]}, "stays closed"),
+        ({"excluded_route_paths": ["/agents"]}, "stays closed"),
     ],
 )
 def test_mappings_that_cannot_be_meant_refuse_to_start(
@@ -309,6 +310,15 @@ def test_mappings_that_cannot_be_meant_refuse_to_start(
 ) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         World().agent_os(config=config).get_app()
+
+
+def test_excluded_paths_are_public_and_may_name_what_is_open_anyway() -> None:
+    mine = FastAPI()
+    mine.get("/mine")(lambda: "open")
+    config = {"excluded_route_paths": ["/health", "/info", "/mine"], "public_paths": ["/mine"]}
+    with serve(World().agent_os(config=config, base_app=mine).get_app()) as server:
+        for path in ("/health", "/info", "/mine"):
+            assert httpx.get(server.url + path).status_code == 200
 
 
 def test_a_mapping_that_binds_to_no_route_refuses_to_start() -> None:
@@ -431,7 +441,7 @@ def test_the_openapi_document_names_the_scopes_of_each_operation() -> None:
     assert operations["POST /agents/{agent_id}/runs"]["x-required-scopes"] == ["agents:run"]
     assert operations["POST /agents/{agent_id}/runs"]["security"] == [{"bearer": ["agents:run"]}]
     assert operations["GET /health"]["security"] == []
-    assert len(operations) == 20
+    assert len(operations) == 27
     assert all("security" in operation for operation in operations.values())
 
 

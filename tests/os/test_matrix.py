@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,20 @@ from licet.os.rules import Rule
 from licet.os.table import Entry
 from licet.testing import TokenFactory
 from tests.support.live import LiveServer, serve
-from tests.support.world import OWNER, RUN_ID, SESSION_ID, STRANGER, World
+from tests.support.world import (
+    CLIENT_ID,
+    ISSUER,
+    OWNER,
+    RUN_ID,
+    SESSION_ID,
+    STRANGER,
+    IssuerTokens,
+    World,
+)
 
-WORLD = World()
-AGENT_OS = WORLD.agent_os()
+TOKENS = IssuerTokens()
+WORLD = World(tokens=TOKENS)
+AGENT_OS = WORLD.agent_os(config={"issuer": ISSUER, "oidc_client_id": CLIENT_ID})
 ENTRIES = list(AGENT_OS.route_table().entries())
 OTHER_KEY = TokenFactory(fresh_key=True)
 
@@ -27,9 +38,20 @@ class Recipe:
     """How to call a route so that only the policy can stand in the way."""
 
     success: int = 200
-    send: dict[str, Any] = field(default_factory=dict)
+    send: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     foreign: int = 200
     """What somebody else with the same scopes gets: 404, or as if the thing did not exist."""
+
+
+def new_account() -> dict[str, Any]:
+    """No two service accounts have one name."""
+    asked = {"name": f"made-{uuid.uuid4()}", "scopes": [{"scope": "service_accounts:write"}]}
+    return {"json": {**asked, "allow_privileged_scopes": True}}
+
+
+def logout() -> dict[str, Any]:
+    """A logout token is used once."""
+    return {"data": {"logout_token": TOKENS.logout_token(sub="nobody-here")}}
 
 
 RUN = {"data": {"message": "hi", "stream": "false", "session_id": SESSION_ID}}
@@ -63,7 +85,17 @@ RECIPES = {
     "GET /sessions/{session_id}/runs": Recipe(foreign=404),
     "GET /sessions/{session_id}/run-previews": Recipe(foreign=404),
     "GET /sessions/{session_id}/runs/{run_id}": Recipe(foreign=404),
+    "GET /service-accounts": Recipe(),
+    "POST /service-accounts": Recipe(201, new_account),
+    "POST /service-accounts/{service_account_id}/rotate": Recipe(201),
+    "DELETE /service-accounts/{service_account_id}": Recipe(204),
+    "GET /revocations": Recipe(),
+    "POST /revocations": Recipe(201, {"json": {"token_id": "stolen"}}),
+    "DELETE /revocations/{revocation_id}": Recipe(204),
+    "POST /oidc/backchannel-logout": Recipe(200, logout),
 }
+# Design: these are the organisation's, whoever made them.
+ORGANISATIONS = ("service_accounts", "revocations")
 OBJECTS = {"agent_id": "alpha", "session_id": SESSION_ID, "run_id": RUN_ID}
 MANY_SCOPES = ("teams:run", "memories:write", "metrics:read", "traces:read")
 
@@ -87,6 +119,7 @@ def permission_of(entry: Entry) -> Permission:
 
 
 BY_ID = [e for e in GUARDED if permission_of(e).id_param is not None]
+OWNED = [e for e in GUARDED if permission_of(e).resource not in ORGANISATIONS]
 LISTING = [e for e in GUARDED if permission_of(e).listing]
 WHOLE = [e for e in GUARDED if e not in BY_ID and e not in LISTING]
 
@@ -100,6 +133,7 @@ def server() -> Iterator[LiveServer]:
 @pytest.fixture(autouse=True)
 def world() -> World:
     WORLD.seed()
+    OBJECTS["service_account_id"], OBJECTS["revocation_id"] = WORLD.seed_trust()
     return WORLD
 
 
@@ -107,8 +141,12 @@ def call(server: LiveServer, entry: Entry, headers: dict[str, str]) -> httpx.Res
     recipe = RECIPES[name(entry)]
     path = entry.template.format(**OBJECTS)
     return httpx.request(
-        entry.methods[0], server.url + path, headers=headers, timeout=20, **recipe.send
+        entry.methods[0], server.url + path, headers=headers, timeout=20, **sent(recipe)
     )
+
+
+def sent(recipe: Recipe) -> dict[str, Any]:
+    return recipe.send if isinstance(recipe.send, dict) else recipe.send()
 
 
 def each(entries: list[Entry]) -> pytest.MarkDecorator:
@@ -116,12 +154,12 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 24
+    assert len(ENTRIES) == 32
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
-    assert len(PUBLIC) == 7
-    assert len(BY_ID) == 11
-    assert len(LISTING) == 2
-    assert len(WHOLE) == 4
+    assert len(PUBLIC) == 8
+    assert len(BY_ID) == 13
+    assert len(LISTING) == 3
+    assert len(WHOLE) == 8
 
 
 @each(PUBLIC)
@@ -200,8 +238,8 @@ def test_a_scope_for_this_id_is_enough(server: LiveServer, entry: Entry) -> None
 @each(BY_ID + WHOLE + LISTING)
 def test_a_wildcard_scope_is_the_whole_family(server: LiveServer, entry: Entry) -> None:
     permission = permission_of(entry)
-    if permission.resource == "config":
-        scope = permission.scope  # a family without ids has no wildcard
+    if permission.resource in {"config", "revocations"}:
+        scope = permission.scope  # families without ids have no wildcard
     else:
         scope = f"{permission.resource}:*:{permission.action}"
     answer = call(server, entry, WORLD.bearer(OWNER, scope))
@@ -220,7 +258,10 @@ def test_a_scope_for_one_id_does_not_open_what_is_about_the_family(
 @each(LISTING)
 def test_lists_show_what_the_grants_reach(server: LiveServer, entry: Entry) -> None:
     permission = permission_of(entry)
-    this = {"agents": "beta", "sessions": SESSION_ID}[permission.resource]
+    account = OBJECTS["service_account_id"]
+    this = {"agents": "beta", "sessions": SESSION_ID, "service_accounts": account}[
+        permission.resource
+    ]
     found = {}
     for identifier in (this, "another"):
         scope = f"{permission.resource}:{identifier}:{permission.action}"
@@ -238,7 +279,7 @@ def test_the_right_scope_is_enough(server: LiveServer, entry: Entry) -> None:
     assert answer.status_code == RECIPES[name(entry)].success
 
 
-@each(GUARDED)
+@each(OWNED)
 def test_somebody_elses_things_are_as_if_they_did_not_exist(
     server: LiveServer, entry: Entry
 ) -> None:
@@ -260,7 +301,7 @@ def call_with_unused_ids(
     path = entry.template.format(**{**OBJECTS, "session_id": "unused"})
     send: dict[str, Any] = {
         kind: {k: ("unused" if v == SESSION_ID else v) for k, v in values.items()}
-        for kind, values in recipe.send.items()
+        for kind, values in sent(recipe).items()
     }
     if name(entry) == "DELETE /sessions":
         send = {"json": {"session_ids": ["unused"], "session_types": ["agent"]}}
@@ -277,7 +318,7 @@ def test_the_administrator_may_everything(server: LiveServer, entry: Entry) -> N
 @each([e for e in GUARDED if e.methods[0] == "GET"])
 def test_head_is_decided_as_get(server: LiveServer, entry: Entry) -> None:
     path = server.url + entry.template.format(**OBJECTS)
-    send = RECIPES[name(entry)].send
+    send = sent(RECIPES[name(entry)])
     scope = permission_of(entry).scope
     assert httpx.head(path, **send).status_code == 401
     assert httpx.head(path, headers=WORLD.bearer(OWNER), **send).status_code == 403

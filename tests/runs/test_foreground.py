@@ -7,6 +7,7 @@ import pytest
 from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
 from licet.agent.run import AgentRun, RunRequest
+from licet.authn.principal import Principal
 from licet.db.base import NOBODY, Access
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunStatus, SessionKey
@@ -86,3 +87,53 @@ async def test_a_run_that_breaks_is_logged(
         await runs.start(run)
     await asyncio.sleep(0)
     assert "ended badly" in caplog.text
+
+
+class Gone:
+    """Whose authority is gone."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def lost(self, _principal: Principal | None) -> str | None:
+        return self.reason
+
+
+async def test_runs_whose_principal_is_revoked_are_stopped_and_say_why() -> None:
+    never, db, gone = asyncio.Event(), InMemoryDb(), Gone()
+    runs = ForegroundRuns(gone.lost)
+    model = ScriptedModel([Say("late", hold=never)])
+    task = runs.start(await begun(model, db))
+    await model.wait_for_requests(1)
+    assert runs.stop_revoked() == 0
+    gone.reason = "the token was revoked"
+    # Once: a second time would disturb the run while it is stored.
+    assert [runs.stop_revoked() for _ in range(2)] == [1, 0]
+    await asyncio.wait([task])
+    ended = await stored(db)
+    assert (ended.status, ended.error_type) == (RunStatus.CANCELLED, "revoked")
+    assert ended.cancellation_reason == "the token was revoked"
+
+
+async def test_a_run_that_begins_while_its_principal_is_revoked_asks_no_model() -> None:
+    db, gone = InMemoryDb(), Gone()
+    runs = ForegroundRuns(gone.lost)
+    model = ScriptedModel(["never said"])
+    run = await begun(model, db)
+    gone.reason = "the token was revoked"
+    task = runs.start(run)
+    await asyncio.wait([task])
+    assert model.requests == []
+    ended = await stored(db)
+    assert (ended.status, ended.content) == (RunStatus.CANCELLED, "")
+    assert ended.cancellation_reason == "the token was revoked"
+
+
+async def test_a_server_that_stops_says_so_on_the_run() -> None:
+    never, db, runs = asyncio.Event(), InMemoryDb(), ForegroundRuns()
+    model = ScriptedModel([Say("late", hold=never)])
+    runs.start(await begun(model, db))
+    await model.wait_for_requests(1)
+    await runs.shut_down(grace_seconds=0)
+    ended = await stored(db)
+    assert (ended.error_type, ended.cancellation_reason) == ("cancelled", "the server was stopped")

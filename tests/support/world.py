@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from licet.authn.principal import owner_key
 from licet.db.base import Access, Db
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunRecord, RunStatus, SessionQuery, SessionRecord
+from licet.db.trust_records import RevocationKind, RevocationRecord, ServiceAccountRecord
 from licet.models.message import Message
 from licet.os import AgentOS, AuthorizationConfig
 from licet.testing import Say, ScriptedModel, TokenFactory
@@ -20,7 +22,23 @@ from licet.testing import Say, ScriptedModel, TokenFactory
 OS_ID = "test-os"
 OWNER, STRANGER, ADMIN = "olga", "sten", "ada"
 SESSION_ID, RUN_ID = "s1", "r1"
-FAMILIES = ("agents", "sessions", "config")
+FAMILIES = ("agents", "sessions", "config", "service_accounts", "revocations")
+ISSUER, CLIENT_ID = "https://sso.test", "licet-at-sso"
+
+
+class IssuerTokens(TokenFactory):
+    """An auth server that says who it is."""
+
+    def claims(self, subject: str, **given: Any) -> dict[str, Any]:
+        return super().claims(subject, **{"iss": ISSUER, **given})
+
+    def logout_token(self, **claims: Any) -> str:
+        """A logout token, of a subject or a session."""
+        event: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+        usual = {"aud": CLIENT_ID, "jti": str(uuid.uuid4()), "events": event, "sub": None}
+        given = {**self.claims(""), **usual, **claims}
+        said = {name: value for name, value in given.items() if value is not None}
+        return self.sign(said, headers={"typ": "logout+jwt"})
 
 
 @dataclass(kw_only=True)
@@ -108,6 +126,38 @@ class World:
             ),
             history_runs=0,
         )
+
+    def seed_trust(self) -> tuple[str, str]:
+        """A new service account and a new revocation, neither of anybody here; their ids."""
+        return asyncio.run(self._seed_trust())
+
+    async def _seed_trust(self) -> tuple[str, str]:
+        account, revocation = str(uuid.uuid4()), str(uuid.uuid4())
+        store = self.db.trust()
+        await store.create_service_account(
+            ServiceAccountRecord(
+                id=account,
+                name=f"robot-{account[:8]}",
+                scopes=(),
+                token_digest=account,
+                token_prefix="licet_sa_none",
+                created_at_us=1_000_000,
+            )
+        )
+        await store.add_revocations(
+            [
+                RevocationRecord(
+                    id=revocation,
+                    kind=RevocationKind.TOKEN,
+                    issuer_alias="default",
+                    value=revocation,
+                    issued_before_us=1_000_000,
+                    expires_at_us=4_000_000_000_000_000,
+                    created_at_us=1_000_000,
+                )
+            ]
+        )
+        return account, revocation
 
     def olgas_session(self) -> SessionRecord | None:
         """Olga's session as it is stored now."""

@@ -5,11 +5,13 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import licet.testing
 from licet.authn.keys import ALGORITHMS
 from licet.errors import ConfigurationError
-from licet.testing import TokenFactory
+from licet.testing import TokenFactory, key_set
 from licet.utils.cryptography import generate_rsa_keys
 
 NOW = 1_800_000_000
@@ -104,6 +106,51 @@ def test_a_factory_does_not_show_its_key() -> None:
     assert repr(tokens) == "TokenFactory('HS256')"
 
 
-def test_it_is_imported_from_the_package() -> None:
-    assert licet.testing.TokenFactory is TokenFactory
-    assert "TokenFactory" in licet.testing.__all__
+def as_others_read(jwk: dict[str, Any], **changed: Any) -> Any:
+    """The key of a JWK, as PyJWT reads it."""
+    return jwt.PyJWK({**jwk, **changed}).key
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_the_public_key_is_a_jwk_that_verifies_the_tokens(algorithm: str) -> None:
+    tokens = factory(algorithm, key_id="k1")
+    jwk = tokens.jwk
+    assert (jwk["alg"], jwk["use"], jwk["kid"]) == (algorithm, "sig", "k1")
+    options: Any = {"verify_exp": False, "verify_iat": False}
+    token = tokens.token("alice")
+    claims = jwt.decode(token, as_others_read(jwk), algorithms=[algorithm], options=options)
+    assert claims["sub"] == "alice"
+    # The members of RFC 7518 §6 and RFC 8037 §2 that everybody may see; of HS "k" is the secret.
+    public = {"kty", "alg", "use", "kid", "n", "e", "crv", "x", "y"}
+    assert set(jwk) <= (public | {"k"} if algorithm.startswith("HS") else public)
+
+
+def test_a_jwk_without_a_key_id_has_no_name() -> None:
+    assert "kid" not in factory().jwk
+
+
+def test_the_longer_curve_is_a_jwk_too() -> None:
+    pem = ed448.Ed448PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    tokens = factory("EdDSA", private_key=pem.decode())
+    assert tokens.jwk["crv"] == "Ed448"
+    assert isinstance(as_others_read(tokens.jwk), ed448.Ed448PublicKey)
+
+
+def test_several_factories_publish_one_key_set() -> None:
+    old, new, curve = (
+        factory(fresh_key=True, key_id="old"),
+        factory(key_id="new"),
+        factory("ES256"),
+    )
+    document = json.loads(key_set(old, new, curve))
+    assert document == {"keys": [old.jwk, new.jwk, curve.jwk]}
+    assert json.loads(key_set()) == {"keys": []}
+    assert [key.key_id for key in jwt.PyJWKSet.from_json(key_set(old, new)).keys] == ["old", "new"]
+
+
+@pytest.mark.parametrize("name", ["TokenFactory", "key_set"])
+def test_it_is_imported_from_the_package(name: str) -> None:
+    assert getattr(licet.testing, name) is globals()[name]
+    assert name in licet.testing.__all__

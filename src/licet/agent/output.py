@@ -61,6 +61,7 @@ class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``content`` is text, or the object that an ``output_schema`` asked for. ``messages`` are the
     run's own: neither the system message nor what history added to the model's context.
+    ``cancellation_reason`` says why a run was stopped before its end.
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, Any] | None = None
     reasoning_content: str | None = None
     error_type: str | None = None
+    cancellation_reason: str | None = None
 
     def to_json(self) -> bytes:
         """The run as the HTTP interface and the database hold it: UTF-8 JSON, nulls omitted."""

@@ -51,8 +51,16 @@ class RunRequest:
     output_schema: OutputSchema | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ends before its answer; ``code`` is for programs."""
+
+    reason: str
+    code: str = "cancelled"
+
+
 class AgentRun:
-    """One run. ``begin`` it, then ``finish`` it, each once.
+    """One run. ``begin`` it, then ``finish`` it, each once; ``stop`` it in between.
 
     Args:
         agent: whose settings the run follows.
@@ -99,6 +107,18 @@ class AgentRun:
         self._opening = user_message(request.input, now=self._began)
         self._history: tuple[bytes, ...] = ()
         self._state: dict[str, Any] = {}
+        self._stopped: Stop | None = None
+
+    def stop(self, stop: Stop) -> bool:
+        """Say why the run is to end before its answer. Whoever says so first cancels its task, too.
+
+        A run whose ``finish`` has not begun yet ends there, without asking any model. False: it
+        was said before.
+        """
+        first = self._stopped is None
+        if first:
+            self._stopped = stop
+        return first
 
     async def begin(self) -> RunOutput:
         """Store the run. When this returns, what was asked can no longer be lost.
@@ -135,10 +155,14 @@ class AgentRun:
         try:
             content = await self._work(progress)
         except asyncio.CancelledError as error:
-            reason = str(error.args[0]) if error.args else "cancelled"
-            output = self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces))
-            self.output = await self._end(msgspec.structs.replace(output, error_type="cancelled"))
-            self._tell.run_cancelled(self.output, reason=reason)
+            stop = self._stopped or Stop(str(error.args[0]) if error.args else "cancelled")
+            output = msgspec.structs.replace(
+                self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces)),
+                error_type=stop.code,
+                cancellation_reason=stop.reason,
+            )
+            self.output = await self._end(output)
+            self._tell.run_cancelled(self.output, reason=stop.reason)
             raise
         except LicetError as error:
             cause = f" ({error.__cause__!r})" if error.__cause__ is not None else ""
@@ -164,6 +188,8 @@ class AgentRun:
         return self.output
 
     async def _work(self, progress: Progress) -> Any:
+        if self._stopped is not None:
+            raise asyncio.CancelledError
         agent, request = self.agent, self.request
         system = system_message(agent, now=self._began)
         history = history_messages(self._history)

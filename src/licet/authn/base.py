@@ -1,4 +1,4 @@
-"""Authentication in three answers: authenticated, no credentials, bad credentials."""
+"""Authentication: authenticated, no credentials, bad credentials; or it cannot be told now."""
 
 from __future__ import annotations
 
@@ -11,12 +11,23 @@ from licet.authn.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request presented. ``authorization``: the values of its Authorization headers."""
+    """What a request presented.
+
+    Attributes:
+        authorization: the values of the header that carries tokens.
+        cookies: the values of its Cookie headers.
+        forgeable: a page of another site may have made the browser send this, with the cookies
+            that it keeps for us: no proof of the contrary came along.
+        client: the address that the request came from, if there is one.
+    """
 
     authorization: tuple[bytes, ...] = ()
+    cookies: tuple[bytes, ...] = ()
+    forgeable: bool = False
+    client: str | None = None
 
     def __repr__(self) -> str:
-        return f"Credentials(<{len(self.authorization)} not shown>)"
+        return f"Credentials(<{len(self.authorization) + len(self.cookies)} not shown>)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +46,30 @@ class NoCredentials:
 class BadCredentials:
     """Something was presented and does not verify. ``reason`` holds nothing of the token.
 
-    ``code`` is for programs: ``authorization_header``, ``token_expired``, ``token_signature``, or
-    ``token_refused`` for all else.
+    ``code`` is for programs: ``authorization_header``, ``several_credentials``, ``cross_site``,
+    ``token_expired``, ``token_signature``, ``token_key``, ``token_revoked``, ``too_many_failures``,
+    or ``token_refused`` for all else.
     """
 
     reason: str
     code: str = "token_refused"
 
 
-Authentication = Authenticated | NoCredentials | BadCredentials
-"""One of three; there is no fourth, and no None."""
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Nobody can say at present: keys or revocations cannot be read. It opens nothing."""
+
+    reason: str
+
+
+Authentication = Authenticated | NoCredentials | BadCredentials | Unavailable
+"""One of these; never a None."""
 
 
 class Authenticator(Protocol):
-    """Answers who presents credentials. Immutable, or safe to share between requests."""
+    """Answers who presents credentials. For one event loop."""
 
-    def authenticate(self, credentials: Credentials) -> Authentication:
+    async def authenticate(self, credentials: Credentials) -> Authentication:
         """Verify. Never raises because of what was presented."""
 
 
@@ -60,10 +79,10 @@ class UnionAuthenticator:
     def __init__(self, members: Sequence[Authenticator]) -> None:
         self._members = tuple(members)
 
-    def authenticate(self, credentials: Credentials) -> Authentication:
+    async def authenticate(self, credentials: Credentials) -> Authentication:
         """The answer of the first member that has one; no credentials if none has."""
         for member in self._members:
-            answer = member.authenticate(credentials)
+            answer = await member.authenticate(credentials)
             if not isinstance(answer, NoCredentials):
                 return answer
         return NoCredentials()

@@ -1,69 +1,67 @@
-"""The bearer token of a request (RFC 6750 §2.1), and who verifies it."""
+"""The bearer token of a request (RFC 6750 §2.1)."""
 
 from __future__ import annotations
 
 import re
 from typing import Protocol
 
-from licet.authn.base import (
-    Authenticated,
-    Authentication,
-    BadCredentials,
-    Credentials,
-    NoCredentials,
-)
-from licet.authn.principal import Principal
-from licet.authn.refusal import HeaderRefusedError, TokenRefusedError
+from licet.authn.base import Authentication, BadCredentials, Credentials, NoCredentials
+from licet.authn.refusal import HeaderRefusedError
 
 MAX_TOKEN_BYTES = 16 * 1024
 
 # RFC 9110 §11.4: scheme, one or more spaces, token68.
 _BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9\-._~+/]+=*)")
+_BARE = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 
 
-class TokenVerifier(Protocol):
-    """Turns the text of a token into a principal."""
+class TokenAuthenticator(Protocol):
+    """Answers for the text of a token, wherever it came from."""
 
-    def verify(self, token: bytes) -> Principal:
-        """Who the token speaks for.
-
-        Raises:
-            TokenRefusedError: it does not verify.
-        """
+    async def authenticate_token(self, token: bytes) -> Authentication:
+        """Whom the token speaks for. Never raises because of what was presented."""
 
 
 class BearerAuthenticator:
-    """Takes ``Authorization: Bearer <token>``, and nothing else, to a verifier."""
+    """Takes ``Authorization: Bearer <token>``, and nothing else, to a token authenticator.
 
-    def __init__(self, verifier: TokenVerifier) -> None:
-        self._verifier = verifier
+    ``bare``: the header is one of the operator's own, whose value may be the token alone.
+    """
 
-    def authenticate(self, credentials: Credentials) -> Authentication:
+    def __init__(self, tokens: TokenAuthenticator, *, bare: bool = False) -> None:
+        self._tokens = tokens
+        self._bare = bare
+
+    async def authenticate(self, credentials: Credentials) -> Authentication:
         """Who presents the token."""
         if not credentials.authorization:
             return NoCredentials()
         try:
-            principal = self._verifier.verify(bearer_token(credentials))
-        except TokenRefusedError as refused:
+            token = bearer_token(credentials, bare=self._bare)
+        except HeaderRefusedError as refused:
             return BadCredentials(str(refused), refused.code)
-        return Authenticated(principal)
+        return await self._tokens.authenticate_token(token)
 
 
-def bearer_token(credentials: Credentials) -> bytes:
-    """The token of the one Authorization header.
+def bearer_token(credentials: Credentials, *, bare: bool = False) -> bytes:
+    """The token of the one header that carries tokens.
 
     Raises:
         HeaderRefusedError: several headers, another scheme, no token, or one that is too large.
     """
     if len(credentials.authorization) != 1:
         raise HeaderRefusedError("more than one Authorization header")
-    (value,) = credentials.authorization
-    if len(value) > MAX_TOKEN_BYTES:
-        raise HeaderRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
-    match = _BEARER.fullmatch(value.strip(b" \t"))
-    if match is None:
+    value = credentials.authorization[0].strip(b" \t")
+    match = _BEARER.fullmatch(value)
+    if match is not None:
+        token = match[1]
+    elif bare and _BARE.fullmatch(value):
+        token = value
+    else:
         # Nothing of the header is named: without a scheme its first word is the token.
         raise HeaderRefusedError(
             "the Authorization header is not of the form 'Bearer <token>'; no other scheme is taken"
         )
-    return match[1]
+    if len(token) > MAX_TOKEN_BYTES:
+        raise HeaderRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
+    return token

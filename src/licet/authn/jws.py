@@ -17,7 +17,9 @@ from typing import Any
 from licet.authn.refusal import TokenRefusedError
 
 _SEGMENTS, _JWE_SEGMENTS = 3, 5
-_TYPES = frozenset(("jwt", "at+jwt", "application/at+jwt"))
+ACCESS_TOKEN_TYPES = frozenset(("jwt", "at+jwt", "application/at+jwt"))
+"""What ``typ`` may be, in lower case, of a token that opens something (RFC 9068 §2.1)."""
+
 _EMBEDDED_KEYS = ("jwk", "jku", "x5u", "x5c")
 _MAX_KEY_ID_CHARS = 255
 
@@ -33,8 +35,8 @@ class SignedToken:
     signature: bytes
 
 
-def parse_token(token: bytes) -> SignedToken:
-    """Take a token apart and check its header.
+def parse_token(token: bytes, *, types: frozenset[str] = ACCESS_TOKEN_TYPES) -> SignedToken:
+    """Take a token apart and check its header. ``types``: what ``typ`` may be, if it is there.
 
     Raises:
         TokenRefusedError: not a compact JWS, or with a header that is not taken.
@@ -46,7 +48,7 @@ def parse_token(token: bytes) -> SignedToken:
         raise TokenRefusedError("not three segments")
     header_segment, payload_segment, signature_segment = segments
     header = json_object(decode_segment(header_segment, "header"), "header")
-    algorithm = _checked_header(header)
+    algorithm = _checked_header(header, types)
     return SignedToken(
         algorithm=algorithm,
         key_id=_key_id(header),
@@ -111,15 +113,16 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _checked_header(header: Mapping[str, Any]) -> str:
+def _checked_header(header: Mapping[str, Any], types: frozenset[str]) -> str:
     if "crit" in header or "b64" in header:
         raise TokenRefusedError("the header asks for an extension that is not known (crit)")
     for name in _EMBEDDED_KEYS:
         if name in header:
             raise TokenRefusedError(f"the header brings its own key ({name})")
     kind = header.get("typ", "JWT")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise TokenRefusedError("typ is neither JWT nor at+jwt")
+    if not isinstance(kind, str) or kind.lower() not in types:
+        taken = " nor ".join(sorted(types))
+        raise TokenRefusedError(f"the token is of another type (typ is neither {taken})")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):
         raise TokenRefusedError("the header names no algorithm")

@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from licet.authn.bearer import MAX_TOKEN_BYTES
 from licet.authn.claims import principal_of
 from licet.authn.issuer import TrustedIssuer
-from licet.authn.jws import SignedToken, decode_segment, json_object, parse_token
-from licet.authn.keys import ALGORITHMS
+from licet.authn.jws import decode_segment, json_object, parse_token
+from licet.authn.key_set import KeySet
+from licet.authn.key_source import KeySource
 from licet.authn.principal import Principal
-from licet.authn.refusal import SignatureRefusedError, TokenRefusedError
+from licet.authn.refusal import TokenRefusedError
+from licet.authn.signature import check_signature
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A principal, and the keys that it was verified with."""
+
+    principal: Principal
+    key_set: KeySet
+    source: KeySource
+
+    @property
+    def keys_are_current(self) -> bool:
+        """Whether the keys are still those. If not, the one that counted may be gone."""
+        return self.source.current() is self.key_set
+
+
+class TokenVerifier(Protocol):
+    """Turns the text of a token into a principal."""
+
+    def verify(self, token: bytes) -> Verified:
+        """Who the token speaks for.
+
+        Raises:
+            TokenRefusedError: it does not verify; the message says why.
+        """
 
 
 class JwtVerifier:
     """Verifies the tokens of one trusted issuer. ``now`` gives epoch seconds."""
 
-    def __init__(self, issuer: TrustedIssuer, *, now: Callable[[], float] = time.time) -> None:
-        # PyJWT does the cryptography; imported here, so that importing licet stays light.
-        from jwt import get_algorithm_by_name
-
-        self._issuer = issuer
+    def __init__(
+        self, issuer: TrustedIssuer, source: KeySource, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self.issuer = issuer
+        self._source = source
         self._now = now
-        self._algorithms = {name: get_algorithm_by_name(name) for name in issuer.algorithms}
 
-    def verify(self, token: bytes) -> Principal:
+    def verify(self, token: bytes) -> Verified:
         """Who the token speaks for.
 
         Raises:
@@ -36,29 +64,42 @@ class JwtVerifier:
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
         signed = parse_token(token)
-        self._check_signature(signed)
+        key_set = self._source.current()
+        key = check_signature(signed, issuer=self.issuer, key_set=key_set, source=self._source)
         payload = decode_segment(signed.payload_segment, "payload")
-        return principal_of(
+        principal = principal_of(
             json_object(payload, "payload"),
-            issuer=self._issuer,
+            issuer=self.issuer,
             # The signing input alone: one signature can be written in several ways.
             token_digest=hashlib.sha256(signed.signing_input).hexdigest(),
-            key_id=signed.key_id,
+            key_id=key.key_id,
             now=self._now(),
         )
+        return Verified(principal, key_set, self._source)
 
-    def _check_signature(self, signed: SignedToken) -> None:
-        algorithm = self._algorithms.get(signed.algorithm)
-        if algorithm is None:
-            raise TokenRefusedError(self._other_algorithm(signed.algorithm))
-        for key in self._issuer.keys:
-            if signed.algorithm in key.algorithms and algorithm.verify(
-                signed.signing_input, key.material, signed.signature
-            ):
-                return
-        raise SignatureRefusedError("the signature does not match any key")
 
-    def _other_algorithm(self, given: str) -> str:
-        # Named only if it is one: what else stands there is a stranger's text.
-        named = f"the algorithm {given!r}" if given in ALGORITHMS else "the token's algorithm"
-        return f"{named} is not allowed here; allowed: {', '.join(self._issuer.algorithms)}"
+class IssuersVerifier:
+    """Verifies the tokens of several issuers: each by the rules of the one that it names.
+
+    What a token says of its issuer is only believed so far as to choose whose keys are tried.
+    """
+
+    def __init__(self, verifiers: Sequence[JwtVerifier]) -> None:
+        self._by_name = {verifier.issuer.issuer: verifier for verifier in verifiers}
+
+    def verify(self, token: bytes) -> Verified:
+        """Who the token speaks for.
+
+        Raises:
+            TokenRefusedError: it does not verify, or is of an issuer that is not trusted.
+        """
+        if len(token) > MAX_TOKEN_BYTES:
+            raise TokenRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
+        return self._by_name[self._named(token)].verify(token)
+
+    def _named(self, token: bytes) -> str:
+        payload = decode_segment(parse_token(token).payload_segment, "payload")
+        named = json_object(payload, "payload").get("iss")
+        if not isinstance(named, str) or named not in self._by_name:
+            raise TokenRefusedError("the token is from an issuer that is not trusted (iss)")
+        return named

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from licet.errors import ConfigurationError
 
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS, MAX_RSA_EXPONENT_BITS = 2048, 8192, 64
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """How long a secret is at least (RFC 7518 §3.2)."""
 
@@ -25,12 +27,23 @@ _PEM_LINE = re.compile(rb"----[- ](?:BEGIN|END) ")
 _OPENSSH = re.compile(rb"(?:ssh|ecdsa|sk)-\S+\s+AAAA|\A\0\0\0.(?:ssh|ecdsa|sk)-", re.DOTALL)
 
 
+SECRET_KEY_ID = "secret"  # noqa: S105 - a name, and no secret
+"""The key id of every shared secret: a digest of it would help whoever guesses."""
+
+
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A key and what it is good for: that follows from its type, never from a token."""
+    """A key and what it is good for: that follows from its type, never from a token.
 
-    material: Any = field(repr=False)
+    ``key_id`` is the name that a key set gives to it (``kid``, then it is ``named``), else its
+    thumbprint (RFC 7638). ``identity`` makes two loads of one key equal.
+    """
+
+    material: Any = field(repr=False, compare=False)
     algorithms: frozenset[str]
+    key_id: str
+    identity: bytes = field(repr=False)
+    named: bool = False
 
 
 def load_key(
@@ -60,7 +73,61 @@ def load_key(
             f"but the algorithms allowed are {', '.join(sorted(wanted))}: "
             "set algorithm= or algorithms= to what your auth server signs with"
         )
-    return VerificationKey(key.material, algorithms)
+    return replace(key, algorithms=algorithms)
+
+
+def public_key(material: Any) -> VerificationKey:
+    """A key from what the cryptography library has loaded.
+
+    Raises:
+        ConfigurationError: it is too small, or of a kind that verifies no tokens.
+    """
+    algorithms = _algorithms_of(material)
+    named = thumbprint(material)
+    return VerificationKey(material, algorithms, named, identity=named.encode())
+
+
+def secret_key(secret: bytes) -> VerificationKey:
+    """A key from a shared secret.
+
+    Raises:
+        ConfigurationError: it is too short for every algorithm, or a public key.
+    """
+    if _is_public_key(secret) or _is_public_key(_unbase64(secret)):
+        # Everybody knows it: as a secret it would let everybody sign.
+        raise ConfigurationError(
+            "a public key that is not in PEM form, and no secret; it has to begin with "
+            "'-----BEGIN PUBLIC KEY-----'"
+        )
+    fitting = frozenset(name for name, least in SECRET_BYTES.items() if len(secret) >= least)
+    if not fitting:
+        raise ConfigurationError(
+            f"a shared secret has {len(secret)} bytes; at least {min(SECRET_BYTES.values())} "
+            "are needed (RFC 7518 §3.2), and a public key begins with '-----BEGIN PUBLIC KEY-----'"
+        )
+    return VerificationKey(secret, fitting, SECRET_KEY_ID, identity=secret)
+
+
+def thumbprint(material: Any) -> str:
+    """What names a public key wherever it is written down: base64url of SHA-256 (RFC 7638)."""
+    members = _required_members(material)
+    canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.sha256(canonical).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _required_members(material: Any) -> dict[str, str]:
+    """The members that a thumbprint is made of (RFC 7638 §3.2, RFC 8037 §2)."""
+    from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+    names: tuple[str, ...]
+    if hasattr(material, "curve"):
+        jwk, names = ECAlgorithm.to_jwk(material, as_dict=True), ("crv", "kty", "x", "y")
+    elif hasattr(material, "public_numbers"):
+        jwk, names = RSAAlgorithm.to_jwk(material, as_dict=True), ("e", "kty", "n")
+    else:
+        jwk, names = OKPAlgorithm.to_jwk(material, as_dict=True), ("crv", "kty", "x")
+    return {name: str(jwk[name]) for name in names}
 
 
 def _bytes_of(text: object) -> bytes:
@@ -100,7 +167,7 @@ def _public_key(pem: bytes) -> VerificationKey:
             "not a readable PEM public key; it begins with '-----BEGIN PUBLIC KEY-----' and has "
             "line breaks as the file has them"
         ) from None
-    return VerificationKey(material, _algorithms_of(material))
+    return public_key(material)
 
 
 def _algorithms_of(material: Any) -> frozenset[str]:
@@ -114,6 +181,16 @@ def _algorithms_of(material: Any) -> frozenset[str]:
             raise ConfigurationError(
                 f"an RSA key of {material.key_size} bits; "
                 f"at least {MIN_RSA_BITS} are needed (RFC 7518 §3.3)"
+            )
+        if material.key_size > MAX_RSA_BITS:
+            raise ConfigurationError(
+                f"an RSA key of {material.key_size} bits; at most {MAX_RSA_BITS} are taken: each "
+                "token would keep the server busy"
+            )
+        if material.public_numbers().e.bit_length() > MAX_RSA_EXPONENT_BITS:
+            raise ConfigurationError(
+                f"an RSA key whose exponent has more than {MAX_RSA_EXPONENT_BITS} bits: each token "
+                "would keep the server busy"
             )
         return RSA_ALGORITHMS
     if isinstance(material, EllipticCurvePublicKey):
@@ -130,19 +207,7 @@ def _secret(given: bytes) -> VerificationKey:
     # A text may bring the line break of its file; of random bytes each one counts.
     stripped = given.strip()
     secret = stripped if stripped.isascii() and stripped.decode().isprintable() else given
-    if _is_public_key(secret) or _is_public_key(_unbase64(secret)):
-        # Everybody knows it: as a secret it would let everybody sign.
-        raise ConfigurationError(
-            "a public key that is not in PEM form, and no secret; it has to begin with "
-            "'-----BEGIN PUBLIC KEY-----'"
-        )
-    fitting = frozenset(name for name, least in SECRET_BYTES.items() if len(secret) >= least)
-    if not fitting:
-        raise ConfigurationError(
-            f"a shared secret has {len(secret)} bytes; at least {min(SECRET_BYTES.values())} "
-            "are needed (RFC 7518 §3.2), and a public key begins with '-----BEGIN PUBLIC KEY-----'"
-        )
-    return VerificationKey(secret, fitting)
+    return secret_key(secret)
 
 
 def _is_public_key(text: bytes) -> bool:

@@ -16,6 +16,13 @@ class PrincipalKind(StrEnum):
     INTERNAL = "internal"
 
 
+SERVICE_ALIAS = "@service"
+"""The issuer alias of service accounts. No issuer can be given it: aliases hold no ``@``."""
+
+SERVICE_PREFIX = "sa:"
+"""How the subject of a service account begins, and that of no token."""
+
+
 def owner_key(issuer_alias: str, subject: str) -> str:
     """The owner of rows: (issuer alias, subject) in one string.
 
@@ -29,7 +36,10 @@ class Principal:
     """A caller whose credential was verified. Never holds the raw token.
 
     ``issued_at`` and ``expires_at`` are epoch seconds; ``token_id`` is the ``jti``, else a digest
-    of the token's signing input; ``scopes`` are as the token names them, not yet interpreted.
+    of the token's signing input (of a service account: its id); ``key_id`` names the key that made
+    the signature, not the one that the token claims; ``sid`` is the login session at the issuer.
+    ``scopes`` are as the token names them and its roles stand for, not yet interpreted.
+    ``dependencies`` and ``session_state`` are claims that runs of this principal receive.
     """
 
     issuer_alias: str
@@ -41,8 +51,11 @@ class Principal:
     issued_at: float | None = None
     expires_at: float | None = None
     session_id: str | None = None
+    sid: str | None = None
     kind: PrincipalKind = PrincipalKind.USER
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    dependencies: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    session_state: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     actors: tuple[str, ...] = ()
 
     @property

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from licet.errors import LicetError
+
+if TYPE_CHECKING:
+    from licet.authn.key_set import KeySet
+    from licet.authn.key_source import KeySource
 
 
 class TokenRefusedError(LicetError):
@@ -27,3 +33,20 @@ class TokenExpiredError(TokenRefusedError):
     """The token was good once: a new one mends it."""
 
     code = "token_expired"
+
+
+class KeyNotFoundError(SignatureRefusedError):
+    """The key that the token names is not in ``key_set``; asking ``source`` anew may mend it."""
+
+    code = "token_key"
+
+    def __init__(self, message: str, *, source: KeySource, key_set: KeySet) -> None:
+        super().__init__(message)
+        self.source = source
+        self.key_set = key_set
+
+
+class KeysUnavailableError(KeyNotFoundError):
+    """The keys of the issuer cannot be read at present: nobody can say what the token is worth."""
+
+    code = "keys_unavailable"

@@ -34,6 +34,7 @@ _KNOWN: Mapping[str, Family] = MappingProxyType(
         "approvals": Family(_READ_WRITE_DELETE),
         "schedules": Family(_READ_WRITE_DELETE),
         "service_accounts": Family(_READ_WRITE_DELETE),
+        "revocations": Family(_READ_WRITE_DELETE, has_ids=False),
         "config": Family(frozenset(("read", "write")), has_ids=False),
         "metrics": Family(frozenset(("read", "write")), has_ids=False),
     }

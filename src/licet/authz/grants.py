@@ -12,6 +12,7 @@ from licet.authz.families import DEFAULT_FAMILIES, Families
 from licet.authz.scope import (
     DEFAULT_ADMIN_SCOPE,
     AdminScope,
+    Scope,
     UnusableScope,
     parse_scope,
 )
@@ -64,6 +65,12 @@ class Grants:
         """Whether the permission is held for one object; without an id: for the whole family."""
         reach = self.reach(resource, action)
         return reach.is_all if identifier is None else identifier in reach
+
+    def covers(self, scope: Scope | AdminScope) -> bool:
+        """Whether everything that a scope grants is held: who holds it may pass it on."""
+        if isinstance(scope, AdminScope):
+            return self.is_admin
+        return self.permits(scope.resource, scope.action, scope.identifier)
 
 
 @lru_cache(maxsize=_CACHED_GRANTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from licet.authn.keys import ALGORITHMS, RSA_ALGORITHMS, load_key
+from licet.authn.keys import ALGORITHMS, RSA_ALGORITHMS, VerificationKey, load_key
 from licet.errors import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def load_private_key(pem: bytes, *, source: str) -> PrivateKeyTypes:
         raise ConfigurationError(f"{source}: not a private key in PEM form") from None
 
 
-def algorithms_of(key: PrivateKeyTypes, *, source: str) -> tuple[str, ...]:
-    """The algorithms of a key, the usual one first (RFC 7518 §3.1, RFC 8037).
+def public_half(key: PrivateKeyTypes, *, source: str) -> VerificationKey:
+    """What a server verifies with that takes what this key signs.
 
     Raises:
         ConfigurationError: no server would take what it signs.
@@ -42,7 +42,12 @@ def algorithms_of(key: PrivateKeyTypes, *, source: str) -> tuple[str, ...]:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return _ordered(load_key(public_pem, allowed=ALGORITHMS, source=source).algorithms)
+    return load_key(public_pem, allowed=ALGORITHMS, source=source)
+
+
+def algorithms_of(key: VerificationKey) -> tuple[str, ...]:
+    """The algorithms of a key, the usual one first (RFC 7518 §3.1, RFC 8037)."""
+    return tuple(sorted(key.algorithms, key=lambda name: (name not in _USUAL, name)))
 
 
 def secret_with_algorithms(text: bytes, *, source: str) -> tuple[bytes, tuple[str, ...]]:
@@ -55,7 +60,7 @@ def secret_with_algorithms(text: bytes, *, source: str) -> tuple[bytes, tuple[st
         raise ConfigurationError(f"{source}: a key in PEM form is no secret; use --key")
     key = load_key(text, allowed=ALGORITHMS, source=source)
     secret: bytes = key.material
-    return secret, _ordered(key.algorithms)
+    return secret, algorithms_of(key)
 
 
 def chosen(algorithm: str | None, fitting: tuple[str, ...], *, source: str) -> str:
@@ -71,7 +76,3 @@ def chosen(algorithm: str | None, fitting: tuple[str, ...], *, source: str) -> s
             "--algorithm", f"{source} signs with {', '.join(fitting)}, not with {algorithm!r}"
         )
     return algorithm
-
-
-def _ordered(algorithms: frozenset[str]) -> tuple[str, ...]:
-    return tuple(sorted(algorithms, key=lambda name: (name not in _USUAL, name)))

@@ -9,7 +9,18 @@ import typer
 from typer.core import TyperGroup
 
 from licet import __version__
-from licet.cli import keys, routes, run, serve, token_inspect, token_mint
+from licet.cli import (
+    keys,
+    public_keys,
+    revocations,
+    revoke,
+    routes,
+    run,
+    serve,
+    service_accounts,
+    token_inspect,
+    token_mint,
+)
 from licet.errors import LicetError
 
 EXIT_CANNOT = 2
@@ -48,6 +59,12 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(no_args_is_help=True, help="Keys that sign tokens.", **_plain_if_piped())
 token_app = typer.Typer(no_args_is_help=True, help="Make and read tokens.", **_plain_if_piped())
+revocations_app = typer.Typer(
+    no_args_is_help=True, help="What was revoked, and taking it back.", **_plain_if_piped()
+)
+service_accounts_app = typer.Typer(
+    no_args_is_help=True, help="Tokens for machines.", **_plain_if_piped()
+)
 
 
 @app.callback()
@@ -64,8 +81,19 @@ def root(
 app.command("run", context_settings=run.CONTEXT)(run.run)
 app.command("serve")(serve.serve)
 app.command("routes")(routes.routes)
+app.command("revoke")(revoke.revoke)
 keys_app.command("generate")(keys.generate)
+keys_app.command("id")(public_keys.key_id)
+keys_app.command("jwks")(public_keys.jwks)
 token_app.command("mint")(token_mint.mint)
 token_app.command("inspect")(token_inspect.inspect)
+revocations_app.command("list")(revocations.list_revocations)
+revocations_app.command("delete")(revocations.delete)
+service_accounts_app.command("create")(service_accounts.create)
+service_accounts_app.command("list")(service_accounts.list_accounts)
+service_accounts_app.command("rotate")(service_accounts.rotate)
+service_accounts_app.command("revoke")(service_accounts.revoke)
 app.add_typer(keys_app, name="keys")
 app.add_typer(token_app, name="token")
+app.add_typer(revocations_app, name="revocations")
+app.add_typer(service_accounts_app, name="service-accounts")

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from licet.authn.keys import CURVE_ALGORITHMS, MIN_RSA_BITS, SECRET_BYTES
+from licet.authn.keys import CURVE_ALGORITHMS, MAX_RSA_BITS, MIN_RSA_BITS, SECRET_BYTES
 from licet.cli.algorithms import RSA
 from licet.errors import ConfigurationError, InvalidInputError
 
 _EDDSA = "EdDSA"
 _ALGORITHMS = (*RSA, *CURVE_ALGORITHMS.values(), _EDDSA)
-_MAX_RSA_BITS = 16_384
 _NEXT = (
     "Next: the server gets the public key, in AuthorizationConfig(verification_keys=[...]) or in "
     "the environment variable JWT_VERIFICATION_KEY."
@@ -77,8 +76,8 @@ def key_pair(algorithm: str, *, bits: int | None = None) -> tuple[str, str]:
         )
     if algorithm in RSA:
         size = MIN_RSA_BITS if bits is None else bits
-        if not MIN_RSA_BITS <= size <= _MAX_RSA_BITS:
-            raise InvalidInputError("--bits", f"{MIN_RSA_BITS} to {_MAX_RSA_BITS}, not {size}")
+        if not MIN_RSA_BITS <= size <= MAX_RSA_BITS:
+            raise InvalidInputError("--bits", f"{MIN_RSA_BITS} to {MAX_RSA_BITS}, not {size}")
         from licet.utils.cryptography import generate_rsa_keys
 
         return generate_rsa_keys(size)

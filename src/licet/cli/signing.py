@@ -12,6 +12,7 @@ from licet.cli.algorithms import (
     algorithms_of,
     chosen,
     load_private_key,
+    public_half,
     secret_with_algorithms,
 )
 from licet.cli.files import read_small
@@ -34,16 +35,25 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """A key with the algorithm that it signs with."""
+    """A key with the algorithm that it signs with.
+
+    ``key_id`` is what a key set calls it that ``licet keys jwks`` has written; None: a secret.
+    """
 
     key: AllowedPrivateKeys | bytes = field(repr=False)
     algorithm: str
+    key_id: str | None = None
 
-    def sign(self, claims: Mapping[str, Any]) -> str:
-        """The token of these claims, in compact form (RFC 7515 §7.1)."""
+    def sign(self, claims: Mapping[str, Any], *, key_id: str | None = None) -> str:
+        """The token of these claims, in compact form (RFC 7515 §7.1).
+
+        ``key_id`` names the key in its header (``kid``) in place of the signer's own name for it.
+        """
         import jwt
 
-        return jwt.encode(dict(claims), self.key, algorithm=self.algorithm)
+        named = self.key_id if key_id is None else key_id
+        headers = None if named is None else {"kid": named}
+        return jwt.encode(dict(claims), self.key, algorithm=self.algorithm, headers=headers)
 
 
 def find_signer(
@@ -75,10 +85,13 @@ def find_signer(
             "key in PEM form. A pair is made by: licet keys generate --out DIR"
         )
     private_key = load_private_key(pem, source=source)
-    fitting = algorithms_of(private_key, source=source)
-    # Keys of all other types were refused just now.
-    signing_key = cast("AllowedPrivateKeys", private_key)
-    return Signer(key=signing_key, algorithm=chosen(algorithm, fitting, source=source))
+    public = public_half(private_key, source=source)
+    return Signer(
+        # Keys of all other types were refused just now.
+        key=cast("AllowedPrivateKeys", private_key),
+        algorithm=chosen(algorithm, algorithms_of(public), source=source),
+        key_id=public.key_id,
+    )
 
 
 def extra_claims(texts: Sequence[str]) -> dict[str, Any]:

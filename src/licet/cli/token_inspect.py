@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from licet.errors import ConfigurationError
+from licet.cli.token_input import STDIN, token_of_argument
 
 if TYPE_CHECKING:
-    from licet.authn.issuer import TrustedIssuer
+    from licet.authn.principal import Principal
     from licet.cli.token_reading import ReadToken
+    from licet.cli.verifying import GivenKeys
 
-_STDIN = "-"
 _GOOD, _BAD, _OPEN = "bold green", "bold red", "bold yellow"
 
 
@@ -29,7 +28,7 @@ def inspect(
             "users of this machine do not see it.",
             show_default=False,
         ),
-    ] = _STDIN,
+    ] = STDIN,
     *,
     key: Annotated[
         Path | None,
@@ -41,6 +40,10 @@ def inspect(
             metavar="FILE", help="The secret, for HS256 and its like.", show_default=False
         ),
     ] = None,
+    jwks_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The keys, as a JSON Web Key Set.", show_default=False),
+    ] = None,
     audience: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,63 +54,30 @@ def inspect(
     ] = None,
 ) -> None:
     """Show what a token says; with a key, whether it is true. Exits with 1 if it is refused."""
+    from licet.authn.refusal import TokenRefusedError
     from licet.cli.token_reading import read_token
+    from licet.cli.verifying import given_keys
 
-    verification_key = _verification_key(key, secret_file)
-    text = _text(token)
+    keys = given_keys(key=key, secret_file=secret_file, jwks_file=jwks_file)
+    text = token_of_argument(token)
     read = read_token(text)
-    refusal = read.refusal
-    if refusal is None and verification_key is not None:
-        refusal = _refusal(text, _issuer(verification_key, read, audience or ()))
-    _verdict(read, refusal, source=key or secret_file, audience=audience)
-    _show(read)
+    refusal, principal = read.refusal, None
+    if refusal is None and keys is not None:
+        try:
+            principal = _verified(text, keys, read, audience or ())
+        except TokenRefusedError as refused:
+            refusal = str(refused)
+    _verdict(read, refusal, source=None if keys is None else keys.source, audience=audience)
+    _show(read, principal)
     if refusal is not None:
         raise typer.Exit(1)
 
 
-def _text(token: str) -> bytes:
-    """The token without what copying leaves around it."""
-    if token == _STDIN:
-        if sys.stdin.isatty():
-            typer.echo("Paste the token, then Enter and Ctrl-D.", err=True)
-        given = sys.stdin.buffer.read(1024 * 1024)
-    else:
-        given = token.encode("utf-8", "surrogateescape")
-    given = given.strip()
-    return given[7:].strip() if given[:7].lower() == b"bearer " else given
-
-
-def _verification_key(key: Path | None, secret_file: Path | None) -> bytes | None:
-    from licet.authn.keys import ALGORITHMS, load_key
-    from licet.cli.files import read_small
-
-    if key is not None and secret_file is not None:
-        raise ConfigurationError("--key and --secret-file exclude each other")
-    file = key or secret_file
-    if file is None:
-        return None
-    content = read_small(file)
-    if (b"-----BEGIN " in content) is (key is None):
-        raise ConfigurationError(
-            f"{file}: not a key in PEM form; a secret is given with --secret-file"
-            if key is not None
-            else f"{file}: a key in PEM form is no secret; use --key"
-        )
-    # A key that does not load is told before anything is said of the token.
-    load_key(content, allowed=ALGORITHMS, source=str(file))
-    return content
-
-
-def _issuer(key: bytes, read: ReadToken, audiences: Sequence[str]) -> TrustedIssuer:
-    """The rules of a server with this key, each algorithm allowed that the key can serve."""
-    from licet.authn.issuer import TrustedIssuer
-    from licet.authn.keys import ALGORITHMS, load_key
-
-    return TrustedIssuer(
-        verification_keys=[key],
-        algorithms=sorted(load_key(key, allowed=ALGORITHMS).algorithms),
+def _verified(text: bytes, keys: GivenKeys, read: ReadToken, audiences: Sequence[str]) -> Principal:
+    return keys.verify(
+        text,
         # Nobody said whom it should be for: then it is for whom it says.
-        audiences=tuple(audiences) or _named_audiences(read),
+        audiences=audiences or _named_audiences(read),
         verify_audience=bool(audiences),
     )
 
@@ -115,19 +85,7 @@ def _issuer(key: bytes, read: ReadToken, audiences: Sequence[str]) -> TrustedIss
 def _named_audiences(read: ReadToken) -> tuple[str, ...]:
     named = read.claims.get("aud")
     values = named if isinstance(named, list) else [named]
-    return tuple(value for value in values if isinstance(value, str))
-
-
-def _refusal(text: bytes, issuer: TrustedIssuer) -> str | None:
-    """Why the token is refused by these rules; None: it is not."""
-    from licet.authn.jwt import JwtVerifier
-    from licet.authn.refusal import TokenRefusedError
-
-    try:
-        JwtVerifier(issuer).verify(text)
-    except TokenRefusedError as refused:
-        return str(refused)
-    return None
+    return tuple(value for value in values if isinstance(value, str) and value)
 
 
 def _verdict(
@@ -151,7 +109,7 @@ def _verdict(
             note("The audience was not checked; give the id of your AgentOS with --audience.")
 
 
-def _show(read: ReadToken) -> None:
+def _show(read: ReadToken, principal: Principal | None) -> None:
     from licet.cli.output import show_table
     from licet.cli.token_reading import describe_scope, described, readable_scopes
 
@@ -160,6 +118,13 @@ def _show(read: ReadToken) -> None:
         if members:
             typer.echo()
             show_table(described(members, now=now), title=title)
+    ids = [("token id", read.token_id), ("key id", principal.key_id if principal else None)]
+    revocable = [
+        (name, value, f"licet revoke --{name.replace(' ', '-')}") for name, value in ids if value
+    ]
+    if revocable:
+        typer.echo()
+        show_table(revocable, title="Ids")
     scopes = readable_scopes(read.claims)
     if scopes:
         typer.echo()

@@ -43,6 +43,13 @@ def mint(
         str | None,
         typer.Option(help="What the key's type suggests if not given.", show_default=False),
     ] = None,
+    kid: Annotated[
+        str | None,
+        typer.Option(
+            help="What the server's key set calls the key; as 'licet keys jwks' does if not given.",
+            show_default=False,
+        ),
+    ] = None,
     expires_in: Annotated[str, typer.Option(metavar="SPAN", help="90s, 15m, 1h, 7d.")] = "1h",
     aud: Annotated[
         list[str] | None,
@@ -86,4 +93,4 @@ def mint(
     if session_id is not None:
         claims["session_id"] = session_id
     claims |= extra_claims(claim or [])
-    typer.echo(signer.sign(claims))
+    typer.echo(signer.sign(claims, key_id=kid))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from licet.authn.bearer import MAX_TOKEN_BYTES
-from licet.authn.claims import scopes_in
+from licet.authn.claims import optional_identifier, scopes_in
 from licet.authn.issuer import DEFAULT_SCOPES_CLAIMS
 from licet.authn.jws import decode_segment, json_object, parse_token
 from licet.authn.refusal import TokenRefusedError
@@ -23,12 +24,14 @@ _DATES = ("exp", "nbf", "iat")
 class ReadToken:
     """What could be read of a token.
 
-    ``refusal`` is why no server takes a token of this form, None if one may.
+    ``refusal`` is why no server takes a token of this form, None if one may; ``token_id`` is by
+    what servers know such a token: its ``jti``, else the digest that stands for it.
     """
 
     header: Mapping[str, Any] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
     refusal: str | None = None
+    token_id: str | None = None
 
 
 def read_token(token: bytes) -> ReadToken:
@@ -40,11 +43,12 @@ def read_token(token: bytes) -> ReadToken:
     try:
         header_segment, _, rest = token.partition(b".")
         header = json_object(decode_segment(header_segment, "header"), "header")
-        parse_token(token)
+        signing_input = parse_token(token).signing_input
         claims = json_object(decode_segment(rest.partition(b".")[0], "payload"), "payload")
+        named = optional_identifier(claims, "jti")
     except TokenRefusedError as refused:
         return ReadToken(header, claims, str(refused))
-    return ReadToken(header, claims)
+    return ReadToken(header, claims, None, named or hashlib.sha256(signing_input).hexdigest())
 
 
 def described(members: Mapping[str, Any], *, now: float) -> list[tuple[str, str]]:

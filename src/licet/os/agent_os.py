@@ -17,18 +17,23 @@ from licet.db.base import Db
 from licet.errors import ConfigurationError
 from licet.os.chain import protect
 from licet.os.config import AuthorizationConfig, Settings
+from licet.os.open_requests import OpenRequests
 from licet.os.openapi import describe
-from licet.os.policy import Policy
+from licet.os.policy import Policy, build_policy
 from licet.os.problems import add_error_handlers
 from licet.os.routes.agent_runs import agent_run_routes
 from licet.os.routes.agents import agent_routes
 from licet.os.routes.core import core_routes
+from licet.os.routes.logout import logout_routes
+from licet.os.routes.revocations import revocation_routes
+from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
 from licet.os.rules import public
 from licet.os.server import Server, agents_by_id
 from licet.os.serving import serve
 from licet.os.table import RouteTable
-from licet.os.trust import build_policy
+from licet.os.trust import Trust, build_trust
+from licet.runs.foreground import ForegroundRuns, nobody_loses
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +41,15 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | N
 """What runs around the life of an app; what it yields becomes the app's state."""
 
 _DEFAULT_DB_FILE = ".licet/licet.db"
-_ROUTES = (core_routes, agent_routes, agent_run_routes, session_routes)
+_ROUTES = (
+    core_routes,
+    agent_routes,
+    agent_run_routes,
+    session_routes,
+    service_account_routes,
+    revocation_routes,
+    logout_routes,
+)
 
 
 class AgentOS:
@@ -93,35 +106,63 @@ class AgentOS:
             raise ConfigurationError("cors_allowed_origins is a list, not one text")
         self.id = id or re.sub(r"[^a-z0-9]+", "-", (name or "").lower()).strip("-") or "agent-os"
         self._config = authorization_config or AuthorizationConfig()
-        self._policy = (
-            build_policy(
-                self._config,
-                os_id=self.id,
-                user_isolation=user_isolation,
-                cached_tokens=(settings or Settings()).cached_tokens,
-            )
-            if authorization
-            else None
-        )
         self._cors_allowed_origins = tuple(cors_allowed_origins)
         self._base_app = base_app
         self._lifespan = lifespan
         self._app: FastAPI | None = None
+        default_db = db if db is not None else _default_db(agents)
+        settings = settings or Settings()
+        self._trust = self._build_trust(default_db, settings) if authorization else None
+        self._policy = (
+            build_policy(
+                self._config,
+                issuers=[issuer for issuer, _ in self._trust.issuers],
+                user_isolation=user_isolation,
+            )
+            if self._trust is not None
+            else None
+        )
+        lost = self._trust.authority.lost if self._trust is not None else nobody_loses
         self._server = Server(
             id=self.id,
             name=name,
             description=description,
             version=version,
             agents=agents_by_id(agents),
-            default_db=db if db is not None else _default_db(agents),
-            settings=settings or Settings(),
+            default_db=default_db,
+            settings=settings,
             policy=self._policy,
+            trust=self._trust,
+            runs=ForegroundRuns(lost),
+            open_requests=OpenRequests(lost),
         )
+
+    def _build_trust(self, db: Db, settings: Settings) -> Trust:
+        return build_trust(
+            self._config,
+            os_id=self.id,
+            db=db,
+            settings=settings,
+            on_tick=self._end_revoked,
+        )
+
+    def _end_revoked(self) -> None:
+        self._server.end_revoked()
 
     @property
     def policy(self) -> Policy | None:
         """Who decides; None: authorization is off."""
         return self._policy
+
+    @property
+    def trust(self) -> Trust | None:
+        """Whose tokens are taken; None: authorization is off."""
+        return self._trust
+
+    @property
+    def db(self) -> Db:
+        """Where revocations and service accounts are, and the sessions of agents without a Db."""
+        return self._server.default_db
 
     def get_app(self) -> FastAPI:
         """The app, made once. Routes that are added to it later are guarded like all others.
@@ -189,7 +230,7 @@ class AgentOS:
         self._table = RouteTable(
             app.router,
             scope_mappings=self._config.scope_mappings,
-            public_paths=self._config.public_paths,
+            public_paths=self._config.open_paths,
         )
         _add(app, [make(server) for make in _ROUTES], self._table)
         add_error_handlers(app)
@@ -198,6 +239,8 @@ class AgentOS:
             app,
             table=self._table,
             policy=self._policy,
+            trust=self._trust,
+            open_requests=server.open_requests,
             cors_allowed_origins=self._cors_allowed_origins,
             max_body_bytes=server.settings.max_body_bytes,
         )
@@ -228,6 +271,9 @@ class AgentOS:
                 for db in server.dbs.values():
                     await db.open()
                     stack.push_async_callback(db.close)
+                if server.trust is not None:
+                    stack.push_async_callback(server.trust.close)
+                    await server.trust.start()
                 for agent in server.agents.values():
                     stack.push_async_callback(agent.model.aclose)
                 state = await stack.enter_async_context(inner(app))
@@ -271,12 +317,12 @@ def _add(app: FastAPI, routers: Sequence[APIRouter], table: RouteTable) -> None:
     # Put beside the app's routes, not below: one match finds them. And before them: a page for
     # everything else (``/{path:path}``, a mount at ``/``) must not swallow the server.
     app.router.routes[:0] = routes
-    templates = {template for _, template in mine}
+    closed = {e.template for e in mine.values() if e.rule is not None and not e.rule.public}
     for entry in table.entries():
         if (
             entry.rule is not None
             and entry.rule.source == "public_paths"
-            and entry.template in templates
+            and entry.template in closed
         ):
             raise ConfigurationError(
                 f"public_paths: {entry.template!r} is a route of Licet and stays closed"

@@ -4,48 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+from licet.authn.issuer import IssuerSettings, TrustedIssuer
+from licet.authn.key_fetching import KeyFetching
+from licet.authn.token_source import TokenSource
+
+__all__ = ["AuthorizationConfig", "KeyFetching", "Settings", "TokenSource", "TrustedIssuer"]
 
 DEFAULT_ADMIN_SCOPE = "agent_os:admin"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuthorizationConfig:
+class AuthorizationConfig(IssuerSettings):
     """How tokens are verified, and what opens which route.
 
+    The settings of ``IssuerSettings`` are those of the first issuer, whose alias is ``default``.
+    The environment adds to them: the key in ``JWT_VERIFICATION_KEY``; and ``JWT_JWKS_FILE``,
+    ``JWT_JWKS_URL``, ``JWT_ISSUER`` and ``JWT_AUDIENCE`` stand for settings that are left out.
+
     Args:
-        verification_keys: PEM public keys, or secrets for HS algorithms. The key in the environment
-            variable ``JWT_VERIFICATION_KEY`` is added to them.
-        algorithm: the one algorithm that tokens may use.
-        algorithms: several of them; takes the place of ``algorithm``.
-        issuer: what ``iss`` must be; None: not looked at.
-        audience: what ``aud`` may name; the server's id when absent.
-        verify_audience: refuse tokens without ``aud``. One that is present is always checked.
-        leeway_seconds: how far clocks may differ.
-        required_claims: claims that must be present besides ``exp`` and ``sub``.
-        user_id_claim: whose value is the subject.
-        session_id_claim: whose value is the session of requests that name none.
-        scopes_claim: where scopes are, a dotted path too; None: the first present of ``scopes``,
-            ``scope`` and ``scp``.
+        issuers: more auth servers, each with its own rules. Where there are several, each says
+            which ``issuer`` it is.
+        token_source: where tokens may stand: the header, a cookie, or both.
+        cookie_name: of the cookie.
+        token_header_key: of the header. In a header of another name than ``Authorization`` the
+            token may stand alone, without ``Bearer``.
         admin_scope: the scope that may everything.
         scope_mappings: opens routes of your own: ``{"GET /reports/{id}": ["reports:{id}:read"]}``.
             An empty list asks for any verified caller. Bound to routes when the app starts.
         public_paths: templates of your own routes that need no token.
+        excluded_route_paths: the same, under its other name.
+        run_authority: ``snapshot``: what a token started goes on when the token expires; ``token``:
+            runs and open streams end with it. Revocation ends them in either case.
     """
 
-    verification_keys: Sequence[str] = ()
-    algorithm: str = "RS256"
-    algorithms: Sequence[str] | None = None
-    issuer: str | None = None
-    audience: str | Sequence[str] | None = None
-    verify_audience: bool = False
-    leeway_seconds: float = 10.0
-    required_claims: Sequence[str] = ()
-    user_id_claim: str = "sub"
-    session_id_claim: str = "session_id"
-    scopes_claim: str | None = None
+    issuers: Sequence[TrustedIssuer] = ()
+    token_source: TokenSource = TokenSource.HEADER
+    cookie_name: str = "access_token"
+    token_header_key: str = "Authorization"  # noqa: S105 - the name of a header
     admin_scope: str = DEFAULT_ADMIN_SCOPE
     scope_mappings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     public_paths: Sequence[str] = ()
+    excluded_route_paths: Sequence[str] = ()
+    run_authority: Literal["snapshot", "token"] = "snapshot"
+
+    @property
+    def open_paths(self) -> tuple[str, ...]:
+        """The templates that need no token, under whichever name they were given."""
+        return tuple(dict.fromkeys((*self.public_paths, *self.excluded_route_paths)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,8 @@ class Settings:
             them runs whose clients have left; what takes longer is cancelled, and says so.
         docs: serve ``/docs``, ``/redoc`` and ``/openapi.json``, to everybody.
         cached_tokens: how many verified tokens are remembered, never past their expiry.
+        revocations_max_age_seconds: how old what is known of revocations may be; when they cannot
+            be read for longer, requests get 503.
     """
 
     max_body_bytes: int = 10 * 1024 * 1024
@@ -66,3 +75,4 @@ class Settings:
     shutdown_grace_seconds: float = 4.0
     docs: bool = True
     cached_tokens: int = 4096
+    revocations_max_age_seconds: float = 5.0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+logger = logging.getLogger(__name__)
+
 _POLICY_VIOLATION = 1008
+_LOGGED_PATH_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,9 @@ class Denial:
     allow: str | None = None
 
     @classmethod
-    def no_credentials(cls) -> Denial:
+    def no_credentials(cls, detail: str = "Authorization header missing") -> Denial:
         """401 without an error code: nothing was presented (RFC 6750 §3.1)."""
-        return cls(401, "Authorization header missing", "Bearer")
+        return cls(401, detail, "Bearer")
 
     @classmethod
     def bad_credentials(cls, reason: str) -> Denial:
@@ -38,6 +42,21 @@ class Denial:
             f"Invalid token: {reason}",
             f'Bearer error="invalid_token", error_description="{text}"',
         )
+
+    @classmethod
+    def cross_site(cls, reason: str) -> Denial:
+        """403: what was presented may have been sent by a page of another site."""
+        return cls(403, reason)
+
+    @classmethod
+    def too_many_failures(cls, reason: str) -> Denial:
+        """429: this client has guessed too often (RFC 6585 §4)."""
+        return cls(429, reason[:1].upper() + reason[1:], retry_after_seconds=60)
+
+    @classmethod
+    def unavailable(cls, reason: str) -> Denial:
+        """503: what the answer depends on cannot be read, so it is no."""
+        return cls(503, f"{reason[:1].upper()}{reason[1:]}; try again", retry_after_seconds=5)
 
     @classmethod
     def insufficient(cls, detail: str, scopes: tuple[str, ...]) -> Denial:
@@ -61,7 +80,8 @@ class Denial:
         return cls(405, "Method Not Allowed", allow=", ".join(sorted(allowed)))
 
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request with this refusal, without reading its body."""
+        """Answer the request with this refusal, without reading its body, and log it."""
+        log_denial(scope, status=self.status, detail=self.detail)
         if scope["type"] == "websocket":
             await self._refuse_handshake(scope, receive, send)
             return
@@ -102,6 +122,19 @@ class Denial:
         if scope["type"] == "http" and _has_body(scope):
             headers.append((b"connection", b"close"))
         return headers
+
+
+def log_denial(scope: Scope, *, status: int, detail: str) -> None:
+    """The one line that says in the log that a request was refused, and why."""
+    client = scope.get("client")
+    logger.info(
+        "denied %d %s %r from %s: %s",
+        status,
+        scope.get("method", "WEBSOCKET"),
+        scope["path"][:_LOGGED_PATH_CHARS],
+        "nowhere" if client is None else client[0],
+        _quotable(detail),
+    )
 
 
 def _has_body(scope: Scope) -> bool:

@@ -14,11 +14,12 @@ from fastapi.routing import APIRouter
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from licet.authn.base import Authenticated, Authentication, BadCredentials
+from licet.authn.base import Authenticated, Authentication, BadCredentials, Unavailable
 from licet.os.body_limit import limit_body
 from licet.os.caller import ANYBODY, OPEN, SCOPE_KEY, Caller
 from licet.os.denial import Denial
 from licet.os.middleware.authentication import AUTHENTICATION_KEY
+from licet.os.open_requests import OpenRequests
 from licet.os.policy import Policy
 from licet.os.table import RouteTable
 
@@ -40,6 +41,7 @@ class Gate:
         router: whose routes are guarded.
         table: their rules.
         policy: who decides; None: authorization is off, and every route is open.
+        open_requests: where what is being answered is noted.
         max_body_bytes: what a request may bring; more is refused before it is read.
     """
 
@@ -49,11 +51,13 @@ class Gate:
         table: RouteTable,
         policy: Policy | None,
         *,
+        open_requests: OpenRequests,
         max_body_bytes: int,
     ) -> None:
         self._router = router
         self._table = table
         self._policy = policy
+        self._open_requests = open_requests
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,15 +71,25 @@ class Gate:
         if isinstance(answer, Denial):
             await answer.send(scope, receive, send)
             return
-        target: ASGIApp = self._router.app if found is None else found.route
         inner = scope if found is None else found.scope
         inner[SCOPE_KEY] = answer
-        if scope["type"] == "websocket":
-            await target(inner, receive, send)
-            return
-        if scope["method"] == "HEAD":
+        if scope["type"] == "http" and scope["method"] == "HEAD":
             send = _without_body(send)
-        await limit_body(target, inner, receive, send, max_body_bytes=self._max_body_bytes)
+        app = self._limited(self._router.app if found is None else found.route)
+        if answer.principal is None:
+            await app(inner, receive, send)
+        else:
+            await self._open_requests.serve(app, answer.principal, inner, receive, send)
+
+    def _limited(self, target: ASGIApp) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "websocket":
+                await target(scope, receive, send)
+            else:
+                limit = self._max_body_bytes
+                await limit_body(target, scope, receive, send, max_body_bytes=limit)
+
+        return app
 
     def _find(self, scope: Scope) -> _Found | None:
         """What the router would match. HEAD is answered by GET, and a final slash is tolerated."""
@@ -130,12 +144,18 @@ class Gate:
         return denial or caller
 
 
-def _identify(policy: Policy, authentication: Authentication) -> Caller | Denial:
-    if isinstance(authentication, BadCredentials):
-        return Denial.bad_credentials(authentication.reason)
-    if not isinstance(authentication, Authenticated):
-        return Denial.no_credentials()
-    return policy.caller(authentication.principal)
+def _identify(policy: Policy, answer: Authentication) -> Caller | Denial:
+    if isinstance(answer, Authenticated):
+        return policy.caller(answer.principal)
+    if isinstance(answer, Unavailable):
+        return Denial.unavailable(answer.reason)
+    if isinstance(answer, BadCredentials):
+        if answer.code == "cross_site":
+            return Denial.cross_site(answer.reason)
+        if answer.code == "too_many_failures":
+            return Denial.too_many_failures(answer.reason)
+        return Denial.bad_credentials(answer.reason)
+    return Denial.no_credentials(policy.missing_credentials)
 
 
 def _without_body(send: Send) -> Send:

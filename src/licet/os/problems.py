@@ -15,13 +15,17 @@ from licet.errors import (
     NotFoundError,
     StorageError,
 )
+from licet.os.denial import log_denial
 from licet.os.media import UnsupportedMediaError
+from licet.os.service_accounts import NotYoursToGrantError, ScopeNotUsableError
 from licet.os.values import MissingFieldError
 
 logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[LicetError], int], ...] = (
     (UnsupportedMediaError, 400),
+    (ScopeNotUsableError, 400),
+    (NotYoursToGrantError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
     (StorageError, 503),
@@ -37,11 +41,14 @@ def add_error_handlers(app: FastAPI) -> None:
         app.exception_handlers.setdefault(kind, handler)
 
 
-async def _licet_error(_request: Request, error: Exception) -> JSONResponse:
+async def _licet_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, InvalidInputError) and not isinstance(error, UnsupportedMediaError):
         return JSONResponse({"detail": [_field_problem(error)]}, status_code=422)
     for kind, status in _STATUS:
         if isinstance(error, kind):
+            if isinstance(error, NotYoursToGrantError):
+                # A refusal like those of the gate, which cannot see what is asked for.
+                log_denial(request.scope, status=status, detail=str(error))
             headers = {"retry-after": _RETRY_AFTER_SECONDS} if status == 503 else None  # noqa: PLR2004 - an HTTP status
             return JSONResponse(_detail(error), status_code=status, headers=headers)
     logger.error("a request failed: %s", error, exc_info=error)

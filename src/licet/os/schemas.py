@@ -15,6 +15,28 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "summary": _OBJECT,
     "user_id": _TEXT,
     "agent_id": _TEXT,
+    "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+    "scopes": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"scope": _TEXT, "effect": {"enum": ["allow"]}},
+            "required": ["scope"],
+        },
+    },
+    "expires_in_days": {"type": "integer", "minimum": 1, "maximum": 3650},
+    "never_expires": {**_BOOLEAN, "default": False},
+    "allow_privileged_scopes": {**_BOOLEAN, "default": False},
+    "overlap_seconds": {"type": "integer", "minimum": 0, "maximum": 2592000, "default": 3600},
+    "token_id": {**_TEXT, "description": "The jti of a token"},
+    "sid": {**_TEXT, "description": "A login session at the issuer"},
+    "subject": {**_TEXT, "description": "Everything issued to them before"},
+    "key_id": {**_TEXT, "description": "Everything that this key signed"},
+    "service_account": {**_TEXT, "description": "A service account's id or name"},
+    "issuer": {**_TEXT, "description": "The issuer's alias; needed where there are several"},
+    "issued_before": {"type": "integer", "description": "Epoch seconds; now when absent"},
+    "expires_at": {"type": "integer", "description": "Epoch seconds; when it can be forgotten"},
+    "reason": _TEXT,
     "session_ids": {"type": "array", "items": _TEXT, "minItems": 1},
     "session_types": {
         "type": "array",
@@ -76,5 +98,19 @@ RUN_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The run, or its events",
         "content": {"application/json": {}, "text/event-stream": {}},
+    }
+}
+LOGOUT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["logout_token"],
+                    "properties": {"logout_token": _TEXT},
+                }
+            }
+        },
     }
 }

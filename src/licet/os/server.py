@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -9,19 +10,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from licet.agent.agent import Agent
+from licet.authn.issuer import TrustedIssuer
 from licet.db.base import Db, Store
 from licet.errors import ConfigurationError, NotFoundError
 from licet.os.caller import Caller
 from licet.os.config import Settings
+from licet.os.open_requests import OpenRequests
 from licet.os.policy import Policy
+from licet.os.trust import Trust
 from licet.runs.foreground import ForegroundRuns
 
 logger = logging.getLogger(__name__)
 
+# A run that is stopped tells so on its stream: that has this long to reach the client.
+_LAST_WORDS_SECONDS = 0.2
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Server:
-    """The parts of a running AgentOS. ``policy`` None: authorization is off."""
+    """The parts of a running AgentOS. ``policy`` and ``trust`` None: authorization is off."""
 
     id: str
     name: str | None
@@ -31,7 +38,9 @@ class Server:
     default_db: Db
     settings: Settings
     policy: Policy | None
-    runs: ForegroundRuns = field(default_factory=ForegroundRuns)
+    trust: Trust | None
+    runs: ForegroundRuns
+    open_requests: OpenRequests
     instantiated_at: float = field(default_factory=time.time)
 
     @cached_property
@@ -47,6 +56,24 @@ class Server:
                     agent.db.id,
                 )
         return found
+
+    def end_revoked(self) -> None:
+        """End what principals have going whose authority is gone: first runs, then requests."""
+        self.runs.stop_revoked()
+        revoked = self.open_requests.revoked()
+        if revoked:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_LAST_WORDS_SECONDS, self.open_requests.cut, revoked)
+
+    async def refresh_trust(self) -> None:
+        """Take over at once what this request has changed of revocations and service accounts."""
+        if self.trust is not None:
+            await self.trust.watch.refresh()
+
+    @property
+    def issuers(self) -> Sequence[TrustedIssuer]:
+        """The auth servers whose tokens are taken."""
+        return () if self.trust is None else [issuer for issuer, _ in self.trust.issuers]
 
     def agent(self, agent_id: str) -> Agent:
         """The agent of that id.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from copy import deepcopy
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -43,8 +46,20 @@ def serve(
         reload=reload,
         workers=workers,
         access_log=access_log,
+        log_config=_log_config(),
         # A proxy's headers would let a client choose its own address.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, ceil(settings.shutdown_grace_seconds)),
     )
+
+
+def _log_config() -> dict[str, Any]:
+    """Uvicorn's, in which Licet's own lines are seen too: why something was denied, for one.
+
+    A program that has its own way of logging keeps it.
+    """
+    config = deepcopy(uvicorn.config.LOGGING_CONFIG)
+    if not logging.getLogger("licet").hasHandlers():
+        config["loggers"]["licet"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    return config

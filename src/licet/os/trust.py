@@ -1,90 +1,139 @@
-"""From settings to a policy: whose tokens are taken, and what their scopes mean here."""
+"""The composition of authentication: whose credentials are taken, and in which order."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from licet.authn.base import Authenticator, UnionAuthenticator
 from licet.authn.bearer import BearerAuthenticator
 from licet.authn.cache import CachingVerifier
-from licet.authn.issuer import DEFAULT_SCOPES_CLAIMS, TrustedIssuer
-from licet.authn.jwt import JwtVerifier
-from licet.authz.authorizer import ScopeAuthorizer, UnionAuthorizer
-from licet.authz.families import DEFAULT_FAMILIES, Families
-from licet.errors import ConfigurationError
-from licet.os.config import AuthorizationConfig
-from licet.os.mappings import parse_mappings
-from licet.os.policy import Policy
+from licet.authn.cookie import CookieAuthenticator, OneCredential
+from licet.authn.failure_limit import FailureLimit
+from licet.authn.issuer import TrustedIssuer
+from licet.authn.jwt import IssuersVerifier, JwtVerifier, TokenVerifier
+from licet.authn.jwt_tokens import JwtTokens
+from licet.authn.key_source import KeySource
+from licet.authn.key_sources import key_source
+from licet.authn.logout_token import LogoutTokenVerifier
+from licet.authn.revoked import RevocationAuthenticator
+from licet.authn.service_tokens import ServiceTokenAuthenticator
+from licet.authn.token_source import TokenSource
+from licet.authn.trust_state import TrustState
+from licet.db.base import Db
+from licet.os.authority import Authority
+from licet.os.config import AuthorizationConfig, Settings
+from licet.os.issuers import trusted_issuers
+from licet.os.trust_watch import TrustWatch
 
-logger = logging.getLogger(__name__)
-
-KEY_VARIABLE = "JWT_VERIFICATION_KEY"
+_HEADER = "authorization"
 
 
-def build_policy(
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trust:
+    """Whom a server trusts, as it is now.
+
+    Attributes:
+        authenticator: answers who presents credentials.
+        authority: says whether what somebody started may go on.
+        watch: keeps revocations and service accounts up to date.
+        issuers: the auth servers, each with the source of its keys.
+        logout: verifies logout tokens; None: no issuer says who we are there.
+        header: the header that carries tokens.
+        cookies: whether a cookie may carry one.
+    """
+
+    authenticator: Authenticator
+    authority: Authority
+    watch: TrustWatch
+    issuers: Sequence[tuple[TrustedIssuer, KeySource]]
+    logout: LogoutTokenVerifier | None
+    header: str
+    cookies: bool
+    _service_tokens: ServiceTokenAuthenticator = field(repr=False)
+
+    async def start(self) -> None:
+        """Read what has to be known before the first request, and keep it current.
+
+        Raises:
+            StorageError: the revocations cannot be read.
+        """
+        await self.watch.start()
+        await asyncio.gather(*(source.start() for _, source in self.issuers))
+
+    async def close(self) -> None:
+        """Stop keeping it current."""
+        for _, source in self.issuers:
+            await source.close()
+        await self._service_tokens.close()
+        await self.watch.close()
+
+
+def build_trust(
     config: AuthorizationConfig,
     *,
     os_id: str,
-    user_isolation: bool,
-    cached_tokens: int,
+    db: Db,
+    settings: Settings,
+    on_tick: Callable[[], None],
     environ: Mapping[str, str] = os.environ,
-) -> Policy:
-    """The policy that a configuration asks for.
+) -> Trust:
+    """What a configuration asks for. ``on_tick`` is called whenever revocations may have changed.
 
     Raises:
         ConfigurationError: there is no key, or a rule cannot hold.
     """
-    if not config.admin_scope:
-        raise ConfigurationError("admin_scope is the scope of the administrator; it is not empty")
-    issuer = _issuer(config, os_id=os_id, environ=environ)
-    verifier = CachingVerifier(JwtVerifier(issuer), max_tokens=cached_tokens)
-    return Policy(
-        authenticator=BearerAuthenticator(verifier),
-        authorizer=UnionAuthorizer([ScopeAuthorizer()]),
-        families=_families(config),
-        admin_scope=config.admin_scope,
-        user_isolation=user_isolation,
+    issuers = trusted_issuers(config, os_id=os_id, environ=environ)
+    sources = tuple((issuer, key_source(issuer)) for issuer in issuers)
+    state = TrustState(max_age_seconds=settings.revocations_max_age_seconds)
+    watch = TrustWatch(db, state, on_tick=on_tick)
+    service_tokens = ServiceTokenAuthenticator(
+        state, db.trust(), limit=FailureLimit(), bare=_bare(config)
+    )
+    verifier = CachingVerifier(_verifier(sources), max_tokens=settings.cached_tokens)
+    members = _members(config, service_tokens, JwtTokens(verifier))
+    return Trust(
+        authenticator=RevocationAuthenticator(
+            UnionAuthenticator(members), state, refresh=watch.refresh
+        ),
+        authority=Authority(
+            state,
+            ends_with_token=config.run_authority == "token",
+            leeways_seconds={issuer.alias: issuer.leeway_seconds for issuer in issuers},
+        ),
+        watch=watch,
+        issuers=sources,
+        logout=(
+            LogoutTokenVerifier(sources, state=state)
+            if any(issuer.oidc_client_id is not None for issuer in issuers)
+            else None
+        ),
+        header=config.token_header_key,
+        cookies=config.token_source is not TokenSource.HEADER,
+        _service_tokens=service_tokens,
     )
 
 
-def _issuer(
-    config: AuthorizationConfig, *, os_id: str, environ: Mapping[str, str]
-) -> TrustedIssuer:
-    # A text is a sequence of its letters: each of them would be taken for a key.
-    if isinstance(config.verification_keys, str):
-        raise ConfigurationError("verification_keys is a list, not one text")
-    keys = list(config.verification_keys)
-    added = environ.get(KEY_VARIABLE, "").strip()
-    if added and added not in [str(key).strip() for key in keys]:
-        logger.info("the verification key in %s is trusted too", KEY_VARIABLE)
-        keys.append(added)
-    if not keys:
-        raise ConfigurationError(
-            "authorization=True needs a key: set AuthorizationConfig(verification_keys=[...]) "
-            f"or the environment variable {KEY_VARIABLE}"
-        )
-    audience = config.audience if config.audience is not None else os_id
-    return TrustedIssuer(
-        verification_keys=keys,
-        algorithms=(config.algorithm,) if config.algorithms is None else config.algorithms,
-        issuer=config.issuer,
-        audiences=(audience,) if isinstance(audience, str) else audience,
-        verify_audience=config.verify_audience,
-        leeway_seconds=config.leeway_seconds,
-        required_claims=config.required_claims,
-        subject_claim=config.user_id_claim,
-        session_id_claim=config.session_id_claim,
-        scopes_claims=DEFAULT_SCOPES_CLAIMS
-        if config.scopes_claim is None
-        else (config.scopes_claim,),
-    )
+def _verifier(sources: Sequence[tuple[TrustedIssuer, KeySource]]) -> TokenVerifier:
+    verifiers = [JwtVerifier(issuer, source) for issuer, source in sources]
+    return verifiers[0] if len(verifiers) == 1 else IssuersVerifier(verifiers)
 
 
-def _families(config: AuthorizationConfig) -> Families:
-    """The known families, and those that the operator's own routes ask for."""
-    families = DEFAULT_FAMILIES
-    for rule in parse_mappings(config.scope_mappings, config.public_paths).values():
-        for permission in rule.permissions:
-            families = families.with_action(permission.resource, permission.action)
-    return families
+def _members(
+    config: AuthorizationConfig, service_tokens: Authenticator, tokens: JwtTokens
+) -> Sequence[Authenticator]:
+    """Who is asked, in this order; the first that knows the credentials answers."""
+    header = BearerAuthenticator(tokens, bare=_bare(config))
+    if config.token_source is TokenSource.HEADER:
+        return (service_tokens, header)
+    cookie = CookieAuthenticator(tokens, name=config.cookie_name)
+    only_one = OneCredential(cookie_name=config.cookie_name)
+    if config.token_source is TokenSource.COOKIE:
+        return (only_one, service_tokens, cookie)
+    return (only_one, service_tokens, header, cookie)
+
+
+def _bare(config: AuthorizationConfig) -> bool:
+    return config.token_header_key.lower() != _HEADER

@@ -11,7 +11,9 @@ from starlette.responses import Response
 
 from licet.agent.agent import Agent
 from licet.agent.output import RunOutput, plain
+from licet.authn.principal import SERVICE_PREFIX
 from licet.db.records import RunRecord, SessionRecord
+from licet.db.trust_records import RevocationRecord, ServiceAccountRecord
 
 PREVIEW_CHARS = 280
 
@@ -166,6 +168,60 @@ def run_preview(record: RunRecord) -> dict[str, Any]:
         "content_preview": "" if run.content is None else content[:PREVIEW_CHARS],
         "created_at": iso(record.created_at_us),
     }
+
+
+def service_account_view(account: ServiceAccountRecord) -> dict[str, Any]:
+    """A service account, never its token. Times are epoch seconds."""
+    return without_nulls(
+        {
+            "id": account.id,
+            "name": account.name,
+            "principal": f"{SERVICE_PREFIX}{account.name}",
+            "token_prefix": account.token_prefix,
+            "scopes": [_scope_view(scope) for scope in account.scopes],
+            "created_at": _epoch(account.created_at_us),
+            "expires_at": _epoch(account.expires_at_us),
+            "last_used_at": _epoch(account.last_used_at_us),
+            "revoked_at": _epoch(account.revoked_at_us),
+            "old_token_expires_at": _epoch(account.old_expires_at_us),
+            "created_by": account.creator_subject,
+            "created_by_issuer": account.creator_alias,
+        }
+    )
+
+
+def _scope_view(scope: str) -> dict[str, Any]:
+    parts = scope.split(":")
+    return {
+        "id": None,
+        "raw": scope,
+        "namespace": parts[0],
+        "sub_namespace": ":".join(parts[1:-1]) or None,
+        "permission": parts[-1],
+        "value": "allow",
+    }
+
+
+def revocation_view(revocation: RevocationRecord) -> dict[str, Any]:
+    """A revocation. Times are epoch seconds."""
+    return without_nulls(
+        {
+            "id": revocation.id,
+            "kind": revocation.kind,
+            "issuer": revocation.issuer_alias,
+            "value": revocation.value,
+            "subject": revocation.subject,
+            "issued_before": _epoch(revocation.issued_before_us),
+            "expires_at": _epoch(revocation.expires_at_us),
+            "reason": revocation.reason,
+            "created_by": revocation.created_by,
+            "created_at": _epoch(revocation.created_at_us),
+        }
+    )
+
+
+def _epoch(epoch_us: int | None) -> int | None:
+    return None if epoch_us is None else epoch_us // 1_000_000
 
 
 def page(

@@ -7,18 +7,28 @@ import logging
 from collections.abc import Callable
 
 from licet.agent.output import RunOutput
-from licet.agent.run import AgentRun
+from licet.agent.run import AgentRun, Stop
+from licet.authn.principal import Principal
 
 logger = logging.getLogger(__name__)
 
 _CANCEL_SECONDS = 5.0
 
 
-class ForegroundRuns:
-    """The runs that work in this process."""
+Lost = Callable[[Principal | None], str | None]
+"""Why a principal's authority is gone; None: it is not."""
 
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[RunOutput]] = set()
+
+def nobody_loses(_principal: Principal | None) -> None:
+    """Nobody loses authority where none is asked for."""
+
+
+class ForegroundRuns:
+    """The runs that work in this process. ``lost`` is asked when one starts."""
+
+    def __init__(self, lost: Lost = nobody_loses) -> None:
+        self._lost = lost
+        self._tasks: dict[asyncio.Task[RunOutput], AgentRun] = {}
         self._beginning: set[asyncio.Task[asyncio.Task[RunOutput]]] = set()
 
     @property
@@ -51,13 +61,17 @@ class ForegroundRuns:
     ) -> asyncio.Task[RunOutput]:
         """Let a run that was begun work to its end. ``ended`` is called then, however it ends.
 
-        Await the task through ``asyncio.shield``, so that a reader who leaves does not stop it.
+        A run whose principal was revoked while it was begun ends at once, and says so. Await the
+        task through ``asyncio.shield``, so that a reader who leaves does not stop it.
         """
+        reason = self._lost(run.request.principal)
+        if reason is not None:
+            run.stop(_revoked(reason))
         task = asyncio.get_running_loop().create_task(run.finish())
-        self._tasks.add(task)
+        self._tasks[task] = run
 
         def done(finished: asyncio.Task[RunOutput]) -> None:
-            self._tasks.discard(finished)
+            self._tasks.pop(finished, None)
             if ended is not None:
                 ended()
             if not finished.cancelled() and (error := finished.exception()) is not None:
@@ -65,6 +79,16 @@ class ForegroundRuns:
 
         task.add_done_callback(done)
         return task
+
+    def stop_revoked(self) -> int:
+        """Stop the runs whose principal's authority is gone. Answers how many."""
+        stopped = 0
+        for task, run in list(self._tasks.items()):
+            reason = self._lost(run.request.principal)
+            if reason is not None and _cancel(task, run, _revoked(reason)):
+                logger.warning("run %s is stopped: %s", run.request.run_id, reason)
+                stopped += 1
+        return stopped
 
     async def shut_down(self, *, grace_seconds: float) -> None:
         """Let runs end for ``grace_seconds``, then cancel the rest, which says so on each.
@@ -76,9 +100,21 @@ class ForegroundRuns:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
         left = list(self._tasks)
-        for task in left:
-            task.cancel("the server was stopped")
+        for task, run in list(self._tasks.items()):
+            _cancel(task, run, Stop("the server was stopped"))
         if left:
             _, stuck = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
             if stuck:
                 logger.error("%d runs ignore that they are cancelled; left behind", len(stuck))
+
+
+def _revoked(reason: str) -> Stop:
+    return Stop(reason, "revoked")
+
+
+def _cancel(task: asyncio.Task[RunOutput], run: AgentRun, stop: Stop) -> bool:
+    # Once: a second time would disturb the run while it stores how it ended.
+    first = run.stop(stop)
+    if first:
+        task.cancel()
+    return first

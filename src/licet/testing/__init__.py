@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from licet.testing.openai_server import OpenAIServer
     from licet.testing.scripted import CallTools, Fail, Say, ScriptedModel
-    from licet.testing.tokens import TokenFactory
+    from licet.testing.tokens import TokenFactory, key_set
 
-__all__ = ["CallTools", "Fail", "OpenAIServer", "Say", "ScriptedModel", "TokenFactory"]
+__all__ = ["CallTools", "Fail", "OpenAIServer", "Say", "ScriptedModel", "TokenFactory", "key_set"]
 
 _HOMES = {
     "CallTools": "licet.testing.scripted",
@@ -19,6 +19,7 @@ _HOMES = {
     "Say": "licet.testing.scripted",
     "ScriptedModel": "licet.testing.scripted",
     "TokenFactory": "licet.testing.tokens",
+    "key_set": "licet.testing.tokens",
 }
 
 

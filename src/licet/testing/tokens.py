@@ -1,4 +1,4 @@
-"""TokenFactory: the auth server of a test."""
+"""TokenFactory: the auth server of a test; key_set(): what several of them publish."""
 
 from __future__ import annotations
 
@@ -58,6 +58,20 @@ class TokenFactory:
     def __repr__(self) -> str:
         return f"TokenFactory({self.algorithm!r})"
 
+    @property
+    def jwk(self) -> dict[str, Any]:
+        """The public key as a JSON Web Key (RFC 7517 §4): ``alg``, ``use``, ``kid`` if it has one.
+
+        Of HS it is the secret itself.
+        """
+        key = self._signing_key
+        verifying = key if isinstance(key, bytes) else key.public_key()
+        members = self._signer.to_jwk(verifying, as_dict=True)
+        # RFC 7517 §4.3: not beside "use".
+        members.pop("key_ops", None)
+        named = {} if self.key_id is None else {"kid": self.key_id}
+        return {**members, "alg": self.algorithm, "use": "sig", **named}
+
     def claims(
         self,
         subject: str,
@@ -106,6 +120,11 @@ class TokenFactory:
         signing_input = b".".join((_segment(json.dumps(header).encode()), _segment(payload)))
         signature = self._signer.sign(signing_input, self._signing_key)
         return b".".join((signing_input, _segment(signature))).decode()
+
+
+def key_set(*factories: TokenFactory) -> str:
+    """A document with the keys of these auth servers: a JSON Web Key Set (RFC 7517 §5)."""
+    return json.dumps({"keys": [factory.jwk for factory in factories]})
 
 
 def _segment(content: bytes) -> bytes:

@@ -1,1 +1,7 @@
 """ASGI middleware of the chain."""
+
+from __future__ import annotations
+
+from licet.authn.token_source import TokenSource
+
+__all__ = ["TokenSource"]

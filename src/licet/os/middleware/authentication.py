@@ -5,22 +5,47 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from licet.authn.base import Authenticator, Credentials
+from licet.os.same_origin import is_forgeable
 
 AUTHENTICATION_KEY = "licet.authentication"
 
 
 class AuthenticationMiddleware:
-    """Puts one of the authenticator's three answers into the scope of each request."""
+    """Puts the authenticator's answer into the scope of each request.
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    Args:
+        app: what comes after.
+        authenticator: who answers.
+        header: the name of the header that carries tokens.
+        cookies: whether a cookie may carry one, too.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        *,
+        header: str = "authorization",
+        cookies: bool = False,
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._header = header.lower().encode("latin-1")
+        self._cookies = cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authenticate and pass on."""
         if scope["type"] != "lifespan":
-            presented = Credentials(
-                authorization=tuple(v for k, v in scope["headers"] if k == b"authorization")
-            )
-            scope[AUTHENTICATION_KEY] = self._authenticator.authenticate(presented)
+            presented = self._presented(scope)
+            scope[AUTHENTICATION_KEY] = await self._authenticator.authenticate(presented)
         await self._app(scope, receive, send)
+
+    def _presented(self, scope: Scope) -> Credentials:
+        client = scope.get("client")
+        headers = scope["headers"]
+        return Credentials(
+            authorization=tuple(v for k, v in headers if k == self._header),
+            cookies=tuple(v for k, v in headers if k == b"cookie") if self._cookies else (),
+            forgeable=self._cookies and is_forgeable(scope),
+            client=None if client is None else client[0],
+        )

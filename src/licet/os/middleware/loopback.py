@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from licet.os.denial import Denial
+from licet.os.same_origin import is_same_origin
 
 _PROXY_HEADERS = frozenset(
     (
@@ -77,7 +78,7 @@ class LoopbackOnlyMiddleware:
         if len(hosts) != 1 or not _is_loopback_host(hosts[0]):
             return "the Host header does not name this machine"
         for origin in origins:
-            if origin not in self._allowed_origins and not _same_origin(origin, hosts[0]):
+            if origin not in self._allowed_origins and not is_same_origin(origin, hosts[0]):
                 return "the request comes from a page of another origin"
         return None
 
@@ -99,10 +100,3 @@ def _is_loopback_host(host: str) -> bool:
     if name is None:
         return False
     return name == "localhost" or name.endswith(".localhost") or _is_loopback_address(name)
-
-
-def _same_origin(origin: str, host: str) -> bool:
-    try:
-        return urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        return False

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from licet.agent.agent import Agent
-from licet.agent.output import RunInput
+from licet.agent.output import RunInput, RunOutput
 from licet.agent.run import AgentRun, RunRequest, new_id
+from licet.authn.frozen import thawed
+from licet.authn.principal import Principal
 from licet.db.base import Store
 from licet.db.records import RunQuery, RunStatus, SessionRecord
 from licet.errors import NotFoundError
@@ -107,7 +109,8 @@ def run_request(form: RunForm, caller: Caller) -> RunRequest:
     """What a client asked, under the caller's own name.
 
     The session is the one that the request names, else the token's, else a new one; whose it is
-    never depends on whether somebody else has one of the same id.
+    never depends on whether somebody else has one of the same id. What the token says stands above
+    what the client says.
     """
     principal = caller.principal
     claimed = principal.session_id if principal is not None else None
@@ -118,11 +121,17 @@ def run_request(form: RunForm, caller: Caller) -> RunRequest:
         owner=caller.new_owner(form.user_id),
         user_id=caller.user_id(form.user_id),
         principal=principal,
-        session_state=form.session_state,
-        dependencies=form.dependencies,
+        session_state={**(form.session_state or {}), **_claimed(principal, "session_state")},
+        dependencies={**(form.dependencies or {}), **_claimed(principal, "dependencies")},
         metadata=form.metadata,
         output_schema=form.output_schema,
     )
+
+
+def _claimed(
+    principal: Principal | None, part: Literal["session_state", "dependencies"]
+) -> dict[str, Any]:
+    return {} if principal is None else dict(thawed(getattr(principal, part)))
 
 
 async def _respond(
@@ -131,9 +140,19 @@ async def _respond(
     store = server.db_of(agent).store(caller.access)
     if not form.stream:
         run = AgentRun(agent, asked, store=store)
-        output = await asyncio.shield(await server.runs.begin(run))
-        return JSON(output.to_json())
+        return JSON((await _ended(run, await server.runs.begin(run))).to_json())
     log = EventLog()
     run = AgentRun(agent, asked, store=store, emit=writer(log, all_events=form.stream_events))
     await server.runs.begin(run, ended=log.close)
     return EventStream(log, ping_seconds=server.settings.ping_seconds)
+
+
+async def _ended(run: AgentRun, task: asyncio.Task[RunOutput]) -> RunOutput:
+    """What a run came to, also where it was stopped from outside."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # Either the run was stopped, which is an answer, or whoever waits for it.
+        if not task.cancelled():
+            raise
+        return run.output

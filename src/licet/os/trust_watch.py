@@ -1,0 +1,137 @@
+"""TrustWatch: follows the revocations and service accounts in the database, as long as we serve."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from licet.authn.trust_state import TrustState
+from licet.db.base import Db
+from licet.db.trust_records import TRUST_TOPIC
+from licet.errors import StorageError
+
+logger = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 1.0
+_RETRY_SECONDS = 0.25
+_REFRESH_SECONDS = 2.0
+_FORGET_SECONDS = 600.0
+
+
+class TrustWatch:
+    """Keeps a ``TrustState`` what the database says. For one event loop at a time.
+
+    Args:
+        db: where revocations and service accounts are.
+        state: what is kept up to date.
+        on_tick: called whenever something changed, and every second when nothing did.
+    """
+
+    def __init__(self, db: Db, state: TrustState, *, on_tick: Callable[[], None]) -> None:
+        self._db = db
+        self._state = state
+        self._on_tick = on_tick
+        self._following: asyncio.Task[None] | None = None
+        self._queued: asyncio.Task[None] | None = None
+        self._forgot_at = 0.0
+        # One reading at a time: an older one must not be taken over after a newer one.
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Read everything, then follow what changes.
+
+        Raises:
+            StorageError: it could not be read.
+        """
+        await self._read()
+        self._follow()
+
+    async def refresh(self) -> None:
+        """Read what has changed up to now. A failure is only logged.
+
+        An app that is served without its lifespan begins to follow here.
+        """
+        self._follow()
+        # All who ask before it begins share one reading. One that has begun may have missed what
+        # was just written. Waited for like this, one who leaves does not take it from the others.
+        if self._queued is None:
+            self._queued = asyncio.get_running_loop().create_task(self._read_queued())
+        await asyncio.wait((self._queued,), timeout=_REFRESH_SECONDS)
+
+    async def close(self) -> None:
+        """Stop following."""
+        tasks = [task for task in (self._following, self._queued) if task is not None]
+        self._following = self._queued = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # The next event loop gets one of its own.
+        self._lock = asyncio.Lock()
+
+    def _follow(self) -> None:
+        if self._following is None or self._following.done():
+            self._following = asyncio.get_running_loop().create_task(self._follow_changes())
+
+    async def _follow_changes(self) -> None:
+        failing = False
+        while True:
+            try:
+                await self._step()
+            except StorageError as error:
+                if not failing:
+                    logger.error("revocations cannot be read: %s", error)  # noqa: TRY400 - once
+                failing = True
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                # Whatever it is: who stops following would let revocations go unnoticed.
+                logger.exception("revocations are not followed for a moment")
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                if failing:
+                    logger.warning("revocations can be read again")
+                failing = False
+
+    async def _step(self) -> None:
+        began = time.monotonic()
+        number = await self._db.watch(
+            TRUST_TOPIC, after=self._state.number, timeout_seconds=_WAIT_SECONDS
+        )
+        if number == self._state.number:
+            self._state.confirm(read_at=began)
+            self._on_tick()
+        else:
+            await self._read()
+        await self._forget_expired()
+
+    async def _read_queued(self) -> None:
+        try:
+            async with self._lock:
+                self._queued = None
+                await self._read_locked()
+        except StorageError as error:
+            logger.error("revocations cannot be read: %s", error)  # noqa: TRY400 - no traceback
+
+    async def _read(self) -> None:
+        async with self._lock:
+            await self._read_locked()
+
+    async def _read_locked(self) -> None:
+        began = time.monotonic()
+        changes = await self._db.trust().changes(after=self._state.number)
+        if changes.number < self._state.number:
+            # The database was set back to an older state: what it says now is all there is.
+            changes = await self._db.trust().changes(after=0)
+            self._state.reset()
+        self._state.apply(changes)
+        self._state.confirm(read_at=began)
+        self._on_tick()
+
+    async def _forget_expired(self) -> None:
+        now = time.monotonic()
+        if now - self._forgot_at < _FORGET_SECONDS:
+            return
+        self._forgot_at = now
+        self._state.forget_expired()
+        await self._db.trust().forget_expired(now_us=time.time_ns() // 1000)

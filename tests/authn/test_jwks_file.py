@@ -1,0 +1,166 @@
+"""A key set in a file: read again when it changes, and never worse than the last good one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from licet.authn.jwks_file import JwksFile
+from licet.errors import ConfigurationError
+from licet.testing import TokenFactory
+
+ONE, TWO = (TokenFactory(fresh_key=True, key_id=name).jwk for name in ("one", "two"))
+
+
+class File:
+    """The file, and clocks that a test moves."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1_000_000.0
+        self.ticks = 0.0
+
+    def write(self, *keys: Any, text: str | None = None) -> None:
+        self.path.write_text(json.dumps({"keys": keys}) if text is None else text)
+        # Long ago, and each time another moment.
+        self.ticks += 10
+        os.utime(self.path, (self.ticks, self.ticks))
+
+    def source(self) -> JwksFile:
+        return JwksFile(
+            self.path, allowed=["RS256"], now=lambda: self.now, monotonic=lambda: self.ticks
+        )
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    made = File(tmp_path / "jwks.json")
+    made.write(ONE)
+    return made
+
+
+def names(source: JwksFile) -> list[str]:
+    return [key.key_id for key in source.current().keys]
+
+
+async def test_a_change_is_seen_and_the_set_is_the_same_object_until_then(file: File) -> None:
+    source = file.source()
+    await source.start()
+    before = source.current()
+    file.ticks += 10
+    assert source.current() is before
+    file.write(ONE, TWO)
+    assert names(source) == ["one", "two"]
+    file.write(TWO)
+    assert names(source) == ["two"]
+    same = source.current()
+    file.write(TWO)
+    assert source.current() is same
+    await source.close()
+
+
+async def test_it_is_looked_at_once_a_second_or_when_a_key_is_missing(file: File) -> None:
+    source = file.source()
+    began = file.ticks
+    file.write(TWO)
+    file.ticks = began + 0.9
+    assert names(source) == ["one"]
+    assert await source.refetch() is True
+    assert names(source) == ["two"]
+    assert await source.refetch() is False
+
+
+def test_a_link_that_is_set_to_another_file_is_a_change(tmp_path: Path) -> None:
+    old, new = File(tmp_path / "old.json"), File(tmp_path / "new.json")
+    old.write(ONE)
+    new.write(TWO)
+    link = File(tmp_path / "link.json")
+    link.path.symlink_to(old.path)
+    source = link.source()
+    (tmp_path / "next").symlink_to(new.path)
+    (tmp_path / "next").replace(link.path)
+    link.ticks += 10
+    assert names(source) == ["two"]
+
+
+def test_a_file_that_is_being_written_is_read_once_more(file: File) -> None:
+    source = file.source()
+    file.write(TWO)
+    stamp = file.path.stat().st_mtime
+    file.now = stamp + 1
+    assert names(source) == ["two"]
+    # The same length and the same moment: only its youth tells.
+    file.path.write_text(file.path.read_text().replace('"two"', '"new"'))
+    os.utime(file.path, (stamp, stamp))
+    file.ticks += 10
+    assert names(source) == ["new"]
+    file.now = stamp + 100
+    file.ticks += 10
+    assert names(source) == ["new"]
+
+
+@pytest.mark.parametrize("bad", ["", "{", '{"keys": [{"kty": "RSA"}]}', "gone", "pipe"])
+def test_what_cannot_be_read_leaves_the_last_good_keys_and_is_said_once(
+    file: File, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = file.source()
+    if bad in {"gone", "pipe"}:
+        file.path.unlink()
+        if bad == "pipe":
+            os.mkfifo(file.path)
+    else:
+        file.write(text=bad)
+    for _ in range(3):
+        file.ticks += 10
+        assert names(source) == ["one"]
+    assert caplog.text.count("the last good keys stay in force") == 1
+    file.path.unlink(missing_ok=True)
+    file.write(TWO)
+    assert names(source) == ["two"]
+    assert "can be read again" in caplog.text
+
+
+def test_skipped_keys_are_said_once_for_each_set(
+    file: File, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write(ONE, {"kty": "unknown"})
+    source = file.source()
+    file.write(TWO, {"kty": "unknown"})
+    for _ in range(3):
+        file.ticks += 10
+        source.current()
+    assert caplog.text.count("skipped keys[1]") == 2
+
+
+def test_an_emptied_file_takes_all_keys_back(file: File, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    source = file.source()
+    file.write()
+    assert names(source) == []
+    assert not source.current().incomplete
+    assert "the keys are now: none" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("{", "not JSON"),
+        ('{"keys": []}', "empty"),
+        ('{"keys": [{"kty": "RSA"}]}', "no key that can be used"),
+    ],
+)
+def test_a_file_that_is_bad_from_the_start_refuses_to_start(
+    file: File, text: str | None, said: str
+) -> None:
+    if text is None:
+        file.path.unlink()
+    else:
+        file.path.write_text(text)
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        file.source()
+    assert str(file.path) in str(refused.value)

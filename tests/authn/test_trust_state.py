@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from licet.authn.service_accounts import service_principal
+from licet.authn.trust_state import TrustState
+from licet.db.trust_records import RevocationKind, TrustChanges
+from tests.authn.parts import NOW, NOW_US, Clock, account, alice, revocation
+
+TOKEN = RevocationKind.TOKEN
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def state(clock: Clock) -> TrustState:
+    return TrustState(max_age_seconds=5, now=clock, monotonic=Clock(100))
+
+
+def test_it_is_current_when_it_was_read_and_not_too_long_ago(state: TrustState) -> None:
+    assert not state.is_current
+    state.confirm(read_at=94.999)
+    assert not state.is_current
+    state.confirm(read_at=95)
+    assert state.is_current
+
+
+def test_an_earlier_reading_does_not_make_it_older(state: TrustState) -> None:
+    state.confirm(read_at=99)
+    state.confirm(read_at=10)
+    assert state.is_current
+
+
+def test_it_takes_over_what_changed(state: TrustState) -> None:
+    state.apply(
+        TrustChanges(
+            number=7,
+            revocations=(revocation(TOKEN, "t-1"),),
+            service_accounts=(account("digest"),),
+        )
+    )
+    assert state.number == 7
+    assert state.lost(alice(token_id="t-1")) == "the token was revoked"
+    assert state.lost(service_principal(account("digest"))) is None
+    assert state.accounts.find("digest") is not None
+
+
+def test_reset_it_knows_nothing_and_is_not_current(state: TrustState) -> None:
+    state.apply(
+        TrustChanges(
+            number=7,
+            revocations=(revocation(TOKEN, "t-1"),),
+            service_accounts=(account("digest"),),
+        )
+    )
+    state.confirm(read_at=100)
+    state.reset()
+    assert not state.is_current
+    assert (state.number, len(state.revocations), len(state.accounts)) == (0, 0, 0)
+
+
+def test_what_has_expired_is_forgotten(state: TrustState, clock: Clock) -> None:
+    state.apply(TrustChanges(number=1, revocations=(revocation(TOKEN, "t-1"),)))
+    state.forget_expired()
+    assert len(state.revocations) == 1
+    clock.now += 86_400
+    state.forget_expired()
+    assert len(state.revocations) == 0
+
+
+def test_the_expiry_of_a_token_is_not_its_business(state: TrustState, clock: Clock) -> None:
+    clock.now += 9000
+    assert state.lost(alice(expires_at=NOW + 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, None),
+        ({"revoked_at_us": NOW_US}, "the service account was revoked"),
+        ({"expires_at_us": NOW_US}, "the service account has expired"),
+        ({"id": "account-2"}, "the service account is not known"),
+    ],
+)
+def test_a_service_account_is_what_is_known_of_it_now(
+    state: TrustState, given: dict[str, object], why: str | None
+) -> None:
+    principal = service_principal(account("digest"))
+    state.apply(TrustChanges(number=1, service_accounts=(account("digest", **given),)))
+    assert state.lost(principal) == why
+
+
+def test_a_revoked_token_is_no_service_account_of_that_id(state: TrustState) -> None:
+    state.apply(
+        TrustChanges(
+            number=1,
+            revocations=(revocation(TOKEN, "account-1", issuer_alias="@service"),),
+            service_accounts=(account("digest"),),
+        )
+    )
+    assert state.lost(service_principal(account("digest"))) is None

@@ -1,0 +1,108 @@
+"""What is revoked, until when, and whose service accounts end with it; below HTTP."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from licet.authn.issuer import TrustedIssuer
+from licet.db.in_memory import InMemoryDb
+from licet.db.trust_base import TrustStore
+from licet.db.trust_records import RevocationKind, ServiceAccountQuery, ServiceAccountRecord
+from licet.errors import NotFoundError
+from licet.os.revocations import KEPT_SECONDS, LOGOUT_KEPT_SECONDS, Revoke, Revoking
+from licet.testing import TokenFactory
+
+KEY = TokenFactory().public_key
+NOW = float(int(time.time()))
+
+
+def revoking(store: TrustStore, **issuer: Any) -> Revoking:
+    return Revoking(store, [TrustedIssuer(verification_keys=[KEY], **issuer)], now=lambda: NOW)
+
+
+def account(name: str, **given: Any) -> ServiceAccountRecord:
+    return ServiceAccountRecord(
+        **{
+            "id": f"id-{name}",
+            "name": name,
+            "scopes": (),
+            "token_digest": f"digest-{name}-{given.get('id', '')}",
+            "token_prefix": "licet_sa_x",
+            "created_at_us": 1_000_000,
+            "creator_alias": "default",
+            "creator_subject": "boss",
+            **given,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds"),
+    [
+        (RevocationKind.TOKEN, KEPT_SECONDS),
+        (RevocationKind.SUBJECT, KEPT_SECONDS),
+        (RevocationKind.KEY, KEPT_SECONDS),
+        (RevocationKind.SESSION, LOGOUT_KEPT_SECONDS),
+    ],
+)
+async def test_it_is_kept_as_long_as_what_is_revoked_can_live(
+    kind: RevocationKind, seconds: float
+) -> None:
+    stored = await revoking(InMemoryDb().trust()).revoke(Revoke(kind=kind, value="x"))
+    assert stored.expires_at_us == int((NOW + seconds) * 1_000_000)
+
+
+@pytest.mark.parametrize("kind", ["token", "subject", "session"])
+async def test_where_tokens_have_a_stated_lifetime_no_longer_than_that(kind: str) -> None:
+    strict = revoking(InMemoryDb().trust(), max_token_lifetime_seconds=3600, leeway_seconds=30)
+    stored = await strict.revoke(Revoke(kind=RevocationKind(kind), value="x"))
+    assert stored.expires_at_us == int((NOW + 3600 + 60) * 1_000_000)
+    key = await strict.revoke(Revoke(kind=RevocationKind.KEY, value="x"))
+    assert key.expires_at_us == int((NOW + KEPT_SECONDS) * 1_000_000)
+
+
+async def test_a_subject_takes_along_the_accounts_that_they_made_before() -> None:
+    store = InMemoryDb().trust()
+    later_us = int((NOW + 10) * 1_000_000)
+    made = [
+        account("mine"),
+        account("later", created_at_us=later_us),
+        account("anothers", creator_subject="other"),
+        account("partners", creator_alias="partner"),
+        account("operators", creator_alias=None, creator_subject=None),
+    ]
+    for each in made:
+        assert await store.create_service_account(each)
+    await revoking(store).revoke(Revoke(kind=RevocationKind.SUBJECT, value="boss"))
+    found = await store.list_service_accounts(ServiceAccountQuery(include_revoked=True, limit=10))
+    revoked = {each.name for each in found.service_accounts if each.revoked_at_us is not None}
+    assert revoked == {"mine"}
+
+
+async def test_many_accounts_are_looked_through_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("licet.os.account_lookup._PAGE", 2)
+    store = InMemoryDb().trust()
+    for number in range(5):
+        await store.create_service_account(account(f"robot-{number}", created_at_us=number + 1))
+    await revoking(store).revoke(Revoke(kind=RevocationKind.SUBJECT, value="boss"))
+    left = await store.list_service_accounts(ServiceAccountQuery(limit=10))
+    assert left.total_count == 0
+
+
+async def test_a_name_means_the_active_account() -> None:
+    store = InMemoryDb().trust()
+    assert await store.create_service_account(account("robot", id="old", expires_at_us=2_000_000))
+    new = account("robot", id="new", created_at_us=3_000_000)
+    assert await store.create_service_account(new)
+    wanted = Revoke(kind=RevocationKind.SERVICE_ACCOUNT, value="robot")
+    assert (await revoking(store).revoke(wanted)).value == "new"
+    assert (await revoking(store).revoke(wanted)).value == "old"
+    with pytest.raises(NotFoundError):
+        await revoking(store).revoke(wanted)
+    by_id = Revoke(kind=RevocationKind.SERVICE_ACCOUNT, value="old")
+    assert (await revoking(store).revoke(by_id)).value == "old"

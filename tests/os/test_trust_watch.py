@@ -1,0 +1,187 @@
+"""The watch keeps what is known of revocations what the database says, or lets it grow old."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from licet.authn.trust_state import TrustState
+from licet.db.in_memory import InMemoryDb
+from licet.db.trust_records import RevocationKind, RevocationRecord, TrustChanges
+from licet.errors import StorageError
+from licet.os.trust_watch import TrustWatch
+
+LATER_US = 4_000_000_000_000_000
+
+
+def revocation(value: str, **given: Any) -> RevocationRecord:
+    return RevocationRecord(
+        **{
+            "id": value,
+            "kind": RevocationKind.TOKEN,
+            "issuer_alias": "default",
+            "value": value,
+            "issued_before_us": 1,
+            "expires_at_us": LATER_US,
+            "created_at_us": 1,
+            **given,
+        }
+    )
+
+
+class Moody(InMemoryDb):
+    """A database that can be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: Exception | None = None
+        self.number: int | None = None
+
+    async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
+        if self.away is not None:
+            raise self.away
+        if self.number is not None:
+            return self.number
+        return await super().watch(topic, after=after, timeout_seconds=timeout_seconds)
+
+
+class Known:
+    """A database, what one process knows of it, and how often it was told."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.db = Moody()
+        self.state = TrustState(**settings)
+        self.ticks = 0
+        self.watch = TrustWatch(self.db, self.state, on_tick=self._tick)
+
+    def _tick(self) -> None:
+        self.ticks += 1
+
+    async def add(self, *values: str) -> None:
+        await self.db.trust().add_revocations([revocation(value) for value in values])
+
+
+@pytest.fixture
+async def known() -> AsyncIterator[Known]:
+    made = Known()
+    yield made
+    await made.watch.close()
+
+
+async def until(found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not found():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.005)
+
+
+async def test_what_is_stored_before_is_known_from_the_start(known: Known) -> None:
+    await known.add("a")
+    current_before = known.state.is_current
+    await known.watch.start()
+    assert (current_before, known.state.is_current) == (False, True)
+    assert len(known.state.revocations) == 1
+    assert known.ticks == 1
+
+
+async def test_what_others_store_becomes_known(known: Known) -> None:
+    await known.watch.start()
+    await known.add("a", "b")
+    await until(lambda: len(known.state.revocations) == 2)
+    await known.db.trust().delete_revocation("a", deleted_at_us=2)
+    await until(lambda: len(known.state.revocations) == 1)
+
+
+async def test_a_refresh_brings_what_was_stored_before_it(known: Known) -> None:
+    for value in "abcdef":
+        await known.add(value)
+        await known.watch.refresh()
+        assert known.state.number == (await known.db.trust().changes(after=0)).number
+    assert len(known.state.revocations) == 6
+
+
+async def test_an_app_without_its_lifespan_begins_to_follow_with_the_first_refresh(
+    known: Known,
+) -> None:
+    await known.watch.refresh()
+    assert known.state.is_current
+    await known.add("a")
+    await until(lambda: len(known.state.revocations) == 1)
+
+
+async def test_many_refreshes_at_once_are_one_or_two_readings(known: Known) -> None:
+    await known.watch.start()
+    ticks = known.ticks
+    await asyncio.gather(*(known.watch.refresh() for _ in range(100)))
+    assert 1 <= known.ticks - ticks <= 2
+
+
+async def test_a_refresh_that_is_left_early_is_made_for_the_others(known: Known) -> None:
+    waiting = [asyncio.create_task(known.watch.refresh()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert known.state.is_current
+
+
+async def test_while_the_database_is_away_the_state_grows_old_and_it_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    known = Known(max_age_seconds=0.05)
+    await known.watch.start()
+    known.db.away = StorageError("gone")
+    await until(lambda: not known.state.is_current)
+    await until(lambda: "revocations cannot be read: gone" in caplog.text)
+    known.db.away = None
+    await until(lambda: "revocations can be read again" in caplog.text)
+    await known.add("a")
+    await until(lambda: len(known.state.revocations) == 1)
+    assert caplog.text.count("cannot be read: gone") == 1
+    await known.watch.close()
+
+
+async def test_whatever_fails_it_goes_on_following(
+    known: Known, caplog: pytest.LogCaptureFixture
+) -> None:
+    await known.watch.start()
+    known.db.away = ZeroDivisionError("a bug")
+    await until(lambda: "not followed for a moment" in caplog.text)
+    known.db.away = None
+    await known.add("a")
+    await until(lambda: len(known.state.revocations) == 1)
+
+
+async def test_a_database_that_was_set_back_is_read_anew(known: Known) -> None:
+    await known.add("kept")
+    known.state.apply(TrustChanges(number=1_000, revocations=(revocation("from the future"),)))
+    await known.watch.start()
+    assert known.state.number < 1_000
+    assert list(known.state.revocations._known) == [(RevocationKind.TOKEN, "default", "kept")]
+
+
+async def test_a_failing_refresh_is_logged_and_no_more(
+    known: Known, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise StorageError("no table")
+
+    monkeypatch.setattr(known.db, "trust", broken)
+    await known.watch.refresh()
+    assert not known.state.is_current
+    assert "revocations cannot be read: no table" in caplog.text
+    with pytest.raises(StorageError):
+        await known.watch.start()
+
+
+async def test_what_has_expired_is_forgotten_here_and_in_the_database(known: Known) -> None:
+    await known.db.trust().add_revocations([revocation("old", expires_at_us=2)])
+    await known.watch.start()
+    await until(lambda: len(known.state.revocations) == 0)
+    deadline = time.monotonic() + 20
+    while (await known.db.trust().changes(after=0)).revocations:
+        assert time.monotonic() < deadline, "it is still stored"
+        await asyncio.sleep(0.005)
