@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests compat rates lock format clean
+.PHONY: help demo test lint types imports tests soak compat tokens rates lock format clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,8 +39,14 @@ tests: $(VENV)/.installed  ## all tests, PostgreSQL included, with branch covera
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='*/licet/authn/*,*/licet/authz/*'
 
+soak: $(VENV)/.installed  ## what takes minutes: providers that are away, under load
+	$(BIN)/python -m pytest tests/soak -n 0 --override-ini=timeout=600
+
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
 	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python
+
+tokens: $(VENV)/.installed  ## what verifying a token costs, beside jwt.decode
+	$(BIN)/python benchmarks/tokens.py
 
 rates: $(VENV)/.installed $(COMPAT)/.installed  ## requests a second, beside AgentOS on the same machine
 	$(BIN)/python benchmarks/rates.py --peer-python=$(COMPAT)/bin/python

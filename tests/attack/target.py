@@ -1,0 +1,213 @@
+"""What is attacked: a server with a vault that counts its visitors, and one check of a refusal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, WebSocket
+from starlette.responses import PlainTextResponse, Response
+
+from licet.agent import Agent
+from licet.os import AgentOS, AuthorizationConfig
+from licet.testing import TokenFactory
+from tests.attack.forge import claims, forged
+from tests.support.live import DEADLINE_SECONDS, LiveServer, serve
+from tests.support.world import OS_ID, World
+
+VAULT, LIVE = "/vault", "/vault/live"
+SCOPE = "vault:open"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+UNAUTHORIZED = frozenset((401,))
+DENIALS = "licet.os.denial"
+_SEGMENT = re.compile(rb"[^\s.,;=:\"]{12,}")
+# Uvicorn's word on each handshake that is answered as HTTP; there is nothing wrong with those.
+_ANSWERED_HANDSHAKE = "ASGI callable returned without completing handshake."
+# What the server's HTTP parser answers itself: no request has come to be.
+_UNPARSED = b"Invalid HTTP request received."
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. ``headers`` have names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def read(cls, raw: bytes) -> Answer:
+        """From what the socket gave."""
+        head, _, body = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        return cls(int(first.split(" ")[1]), headers, body)
+
+
+@dataclass(kw_only=True)
+class Target:
+    """A served AgentOS, with a vault beside its own routes that counts who got in."""
+
+    world: World
+    server: LiveServer = field(init=False)
+    visits: int = 0
+
+    @property
+    def tokens(self) -> TokenFactory:
+        """The auth server that the target trusts."""
+        return self.world.tokens
+
+    def app(self) -> FastAPI:
+        """The app that has the vault."""
+        app = FastAPI()
+
+        async def vault(request: Request) -> Response:
+            self.visits += 1
+            await request.body()
+            return PlainTextResponse("the treasure")
+
+        async def live(websocket: WebSocket) -> None:
+            self.visits += 1
+            await websocket.accept()
+            await websocket.send_text("the treasure")
+            await websocket.close()
+
+        app.add_route(VAULT, vault, methods=list(METHODS))
+        app.websocket(LIVE)(live)
+        return app
+
+    def ask(
+        self,
+        *lines: bytes,
+        method: str = "GET",
+        path: str = VAULT,
+        body: bytes = b"",
+        via: str = "",
+    ) -> Answer:
+        """One request, whose header lines are sent as they are. ``via``: from which address."""
+        length = b"Content-Length: %d" % len(body) if body else b""
+        host = f"Host: {self.server.host}:{self.server.port}".encode()
+        head = [f"{method} {path} HTTP/1.1".encode("latin-1"), host, *lines, length]
+        request = b"\r\n".join([line for line in head if line] + [b"Connection: close", b"", body])
+        return Answer.read(self._sent(request, via))
+
+    def knock(self, token: bytes | str, **how: Any) -> Answer:
+        """A request to the vault with a bearer token."""
+        return self.ask(b"Authorization: Bearer " + _bytes(token), **how)
+
+    def _sent(self, request: bytes, via: str) -> bytes:
+        address = (self.server.host, self.server.port)
+        source = (via, 0) if via else None
+        with socket.create_connection(address, DEADLINE_SECONDS, source) as link:
+            link.sendall(request)
+            received = b""
+            while chunk := link.recv(65536):
+                received += chunk
+        return received
+
+
+@contextmanager
+def target(world: World | None = None, /, **config: Any) -> Iterator[Target]:
+    """A served target; ``config`` is that of its authorization, with the world's key at least."""
+    made = Target(world=world or World())
+    keys = {"verification_keys": [made.tokens.public_key]}
+    opened = {"scope_mappings": {f"* {VAULT}": [SCOPE], f"WEBSOCKET {LIVE}": [SCOPE]}}
+    own = config.keys() & {"verification_keys", "jwks_file", "issuers"}
+    model, db = made.world.model, made.world.db
+    agent_os = AgentOS(
+        id=OS_ID,
+        agents=[Agent(id=name, model=model, db=db) for name in ("alpha", "beta")],
+        db=db,
+        base_app=made.app(),
+        authorization=True,
+        authorization_config=AuthorizationConfig(**{**({} if own else keys), **opened, **config}),
+    )
+    with serve(agent_os.get_app()) as made.server:
+        yield made
+
+
+def good_token(tokens: TokenFactory, **changed: Any) -> str:
+    """A token that opens the vault, as an auth server makes it."""
+    return forged(tokens, claims(**changed)).decode()
+
+
+class Watch:
+    """Looks on while somebody attacks: what was let in, and what the server's log says.
+
+    ``secrets`` are what must never be read anywhere, besides the tokens that are sent.
+    """
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, secrets: Sequence[bytes] = ()) -> None:
+        self._caplog = caplog
+        self._secrets = tuple(secrets)
+        caplog.set_level(logging.DEBUG, "licet")
+
+    def refused(
+        self,
+        attacked: Target,
+        attack: Callable[[], Answer],
+        *,
+        reason: str,
+        sent: bytes | str = b"",
+        statuses: Collection[int] = UNAUTHORIZED,
+        logger: str = DENIALS,
+    ) -> Answer:
+        """Attack, and see to it that it was refused, for this reason, and in the right manner.
+
+        ``sent`` is the token (or whatever holds it), of which nothing may be seen again;
+        ``logger`` the one that says why, on one line.
+        """
+        self._caplog.clear()
+        visits = attacked.visits
+        answer = attack()
+        assert answer.status in statuses, (answer.status, answer.body)
+        assert attacked.visits == visits, "the vault was visited"
+        assert b"treasure" not in answer.body
+        if answer.status == 401:  # RFC 6750 §3
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        if _UNPARSED not in answer.body:
+            self._check_log(answer, reason, logger)
+        seen = (self._caplog.text + repr(answer)).encode("utf-8", "replace")
+        for secret in (*self._secrets, *_SEGMENT.findall(_bytes(sent))):
+            assert secret not in seen, "something of the token can be read"
+        return answer
+
+    def let_in(self, attacked: Target, request: Callable[[], Answer]) -> Answer:
+        """The positive control: the same, done rightly, gets in."""
+        visits = attacked.visits
+        answer = request()
+        assert answer.status == 200, (answer.status, answer.body)
+        assert (attacked.visits, answer.body) == (visits + 1, b"the treasure")
+        return answer
+
+    def _check_log(self, answer: Answer, reason: str, logger: str) -> None:
+        records = self._caplog.records
+        (said,) = [record for record in records if record.name == logger]
+        assert said.levelno == logging.INFO
+        assert reason in said.getMessage()
+        if logger == DENIALS:
+            assert said.getMessage().startswith(f"denied {answer.status} ")
+        errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+        assert set(errors) <= {_ANSWERED_HANDSHAKE}
+
+
+def pieces_of(key: str | bytes) -> list[bytes]:
+    """The lines of a PEM, of which none may be seen; a secret as a whole."""
+    return [line for line in _bytes(key).split(b"\n") if line and not line.startswith(b"-----")]
+
+
+def detail(answer: Answer) -> str:
+    """What a refusal says."""
+    return str(json.loads(answer.body)["detail"])
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text.encode() if isinstance(text, str) else text

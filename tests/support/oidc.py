@@ -1,0 +1,153 @@
+"""A real OpenID provider on loopback, whose keys a test can change and whose life it can interrupt.
+
+The provider is ``oidc-provider-mock``: discovery, key set and ID tokens are its own. It has one key
+and its access tokens are opaque; so the test signs access tokens with the provider's private key,
+as an auth server would, and its key set answers with whatever keys are published.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from licet.testing import TokenFactory
+
+CLIENT_ID, REDIRECT = "licet-tests", "http://localhost/callback"
+
+
+class OidcProvider:
+    """The provider. ``published`` are the keys in its key set, ``fetches`` counts who asked."""
+
+    def __init__(self) -> None:
+        self._app = _app()
+        self.published = [self._own_key()]
+        self.fetches = 0
+        self._app.view_functions["oidc-provider-mock.jwks"] = self._key_set
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The issuer."""
+        return f"http://localhost:{self.port}"
+
+    def start(self) -> None:
+        """Be reachable, at the same address as before."""
+        from werkzeug.serving import make_server
+
+        self._server = make_server("localhost", self.port, self._app, threaded=True)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Be away."""
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+            self._thread = None
+
+    def token(self, key: TokenFactory, *, audience: str, **claims: Any) -> str:
+        """An access token that the provider would sign with this key."""
+        scopes = claims.pop("scopes", ["agents:read"])
+        return key.token("olga", scopes=scopes, iss=self.url, aud=audience, **claims)
+
+    def id_token(self) -> str:
+        """An ID token, by the provider's own authorization code flow."""
+        query = {
+            "client_id": CLIENT_ID,
+            "redirect_uri": REDIRECT,
+            "response_type": "code",
+            "scope": "openid",
+            "state": "s",
+        }
+        page = httpx.post(f"{self.url}/oauth2/authorize", params=query, data={"sub": "olga"})
+        (code,) = parse_qs(urlsplit(page.headers["location"]).query)["code"]
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+        answer = httpx.post(f"{self.url}/oauth2/token", data=form, auth=(CLIENT_ID, "secret"))
+        return str(answer.json()["id_token"])
+
+    def _own_key(self) -> TokenFactory:
+        import flask
+
+        with self._app.test_request_context():
+            self._app.preprocess_request()
+            jwk = flask.g.oidc_provider_mock_storage.jwk
+            pem = jwk.as_pem(is_private=True).decode()
+            return TokenFactory(private_key=pem, key_id=jwk.as_dict()["kid"])
+
+    def _key_set(self) -> dict[str, Any]:
+        self.fetches += 1
+        return {"keys": [key.jwk for key in self.published]}
+
+
+def new_key(name: str) -> TokenFactory:
+    """A key for the provider's next rotation."""
+    return TokenFactory(fresh_key=True, key_id=name)
+
+
+@contextmanager
+def oidc_provider() -> Iterator[OidcProvider]:
+    """A provider that is reachable until the block ends."""
+    provider = OidcProvider()
+    provider.start()
+    try:
+        yield provider
+    finally:
+        provider.stop()
+
+
+class Load:
+    """Clients that ask all the time with the token that is current, and what they were answered."""
+
+    def __init__(self, url: str, token: str, *, clients: int = 2) -> None:
+        self.token = token
+        self.answers = 0
+        self.wrong: list[str] = []
+        self._url = url
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def goes_on(self, *, answers: int) -> None:
+        """Wait until that many more requests were answered."""
+        wanted, deadline = self.answers + answers, time.monotonic() + 60
+        while self.answers < wanted:
+            assert time.monotonic() < deadline, f"only {self.answers} answers; {self.wrong[:3]}"
+            time.sleep(0.005)
+
+    def _ask(self) -> None:
+        with httpx.Client() as client:
+            while not self._stopping.is_set():
+                headers = {"Authorization": f"Bearer {self.token}"}
+                answer = client.get(self._url, headers=headers)
+                self.answers += 1
+                if answer.status_code != 200:
+                    self.wrong.append(f"{answer.status_code} {answer.text}")
+
+
+def _app() -> Any:
+    with warnings.catch_warnings():
+        # The provider's own use of a library that is being replaced.
+        warnings.simplefilter("ignore")
+        import oidc_provider_mock  # type: ignore[import-untyped]  # it brings no types
+
+        return oidc_provider_mock.app()
