@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -217,17 +218,41 @@ DATE = ("date", "Wed, 25 Nov 2026 00:00:00 GMT")
         ([("cache-control", "s-maxage=50")], 100),
         ([("cache-control", "max-age=50, no-store")], 10),
         ([("cache-control", "max-age=500"), ("cache-control", "no-cache")], 10),
+        ([("cache-control", 'private="a, no-store", max-age=50')], 50),
+        ([("cache-control", 'private="a, max-age=50"')], 100),
+        ([("cache-control", '"max-age=50"')], 100),
+        ([("cache-control", 'x="max-age=50')], 100),
+        ([("cache-control", " , max-age = 50 ,,")], 50),
+        ([("cache-control", "max-age=500, " + "x" * 1024)], 10),
         ([("cache-control", "max-age=50"), ("age", "20")], 30),
         ([("cache-control", "max-age=50"), ("age", "old")], 50),
         ([("expires", "Wed, 25 Nov 2026 00:03:20 GMT"), DATE], 200),
         ([("expires", "Wed, 25 Nov 2026 00:03:20 GMT"), DATE, ("age", "50")], 150),
         ([("expires", "Wed, 25 Nov 2026 00:03:20 GMT")], 10),
         ([("expires", "0"), DATE], 10),
+        ([("expires", "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"), DATE], 10),
+        ([("expires", "Wed, 25 Nov 2026 00:03:20 GMT"), ("date", "1 Jan 99999999999 0:0")], 10),
         ([("expires", "Wed, 25 Nov 2026 00:03:20 GMT"), DATE, ("cache-control", "max-age=50")], 50),
     ],
 )
 def test_how_long_an_answer_is_fresh(headers: list[tuple[str, str]], seconds: float) -> None:
     assert freshness(CIMultiDict(headers), LIMITS) == seconds
+
+
+HOSTILE = ["a" * 8000 + " b", "a" * 4000 + '="' + "b" * 4000, '"' * 8000, "," * 8000, "=" * 8000]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+async def test_no_header_takes_long_to_read_and_of_failures_none_is_read(
+    site: Web, text: str
+) -> None:
+    headers = [("cache-control", text)] * 8
+    began = time.process_time()
+    assert freshness(CIMultiDict(headers), LIMITS) == 10
+    site.pages["/gone"] = Page(status=404, headers=[*headers, ("connection", "close")])
+    assert "status is 404" in await refused(f"{site.url}/gone")
+    # Seconds or minutes, if its pieces were tried in every way.
+    assert time.process_time() - began < 1
 
 
 names = st.sampled_from(["cache-control", "age", "expires", "date"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 1024 * 1024
 MAX_REDIRECTS = 3
 _DIGITS = 10
+_MAX_HEADER_CHARS = 1024
 _OK, _NOT_MODIFIED = 200, 304
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=("[^"]*"|[^,"\s]*))?\s*(?:,|$)')
 
 
 class FetchError(LicetError):
@@ -161,9 +160,8 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None, str | None
 async def _read(
     response: ClientResponse, url: str, *, limits: KeyFetching, etag: str | None
 ) -> Fetched:
-    fresh_seconds = freshness(response.headers, limits)
     if response.status == _NOT_MODIFIED and etag is not None:
-        return Fetched(None, fresh_seconds, etag)
+        return Fetched(None, freshness(response.headers, limits), etag)
     if response.status != _OK:
         raise FetchError(f"{shown(url)}: the answer's status is {response.status}")
     if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -173,7 +171,7 @@ async def _read(
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise FetchError(f"{shown(url)}: the answer is larger than {MAX_BODY_BYTES} bytes")
-    return Fetched(bytes(body), fresh_seconds, response.headers.get("etag"))
+    return Fetched(bytes(body), freshness(response.headers, limits), response.headers.get("etag"))
 
 
 def freshness(headers: MultiMapping[str], limits: KeyFetching) -> float:
@@ -186,10 +184,11 @@ def freshness(headers: MultiMapping[str], limits: KeyFetching) -> float:
 
 
 def _stated(headers: MultiMapping[str]) -> float | None:
-    directives = {
-        match[1].lower(): (match[2] or "").strip('"')
-        for match in _DIRECTIVE.finditer(", ".join(headers.getall("cache-control", [])))
-    }
+    control = ", ".join(headers.getall("cache-control", []))
+    if len(control) > _MAX_HEADER_CHARS:
+        # Nobody means anything by so much; RFC 9111 §4.2.1: what makes no sense is stale.
+        return 0.0
+    directives = _directives(control)
     if "no-store" in directives or "no-cache" in directives:
         return 0.0
     max_age = _whole(directives.get("max-age"))
@@ -198,9 +197,18 @@ def _stated(headers: MultiMapping[str]) -> float | None:
     try:
         expires = parsedate_to_datetime(headers["expires"])
         return (expires - parsedate_to_datetime(headers["date"])).total_seconds()
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         # RFC 9111 §5.3: what is no date, such as 0, has expired.
         return 0.0
+
+
+def _directives(text: str) -> dict[str, str]:
+    """Names, in lower case, and values (RFC 9111 §5.2). In one pass, however it is written."""
+    parts = text.split('"')
+    # What stands between quotes separates nothing.
+    parts[1::2] = [quoted.replace(",", " ").replace("=", " ") for quoted in parts[1::2]]
+    pairs = (directive.partition("=") for directive in "".join(parts).split(","))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 def _whole(text: str | None) -> float | None:
