@@ -103,7 +103,7 @@ def test_a_file_that_is_being_written_is_read_once_more(file: File) -> None:
     assert names(source) == ["new"]
 
 
-@pytest.mark.parametrize("bad", ["", "{", '{"keys": [{"kty": "RSA"}]}', "gone", "pipe"])
+@pytest.mark.parametrize("bad", ["", "{", '{"keys": {}}', "gone", "pipe"])
 def test_what_cannot_be_read_leaves_the_last_good_keys_and_is_said_once(
     file: File, bad: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,6 +143,22 @@ def test_an_emptied_file_takes_all_keys_back(file: File, caplog: pytest.LogCaptu
     assert names(source) == []
     assert not source.current().incomplete
     assert "the keys are now: none" in caplog.text
+
+
+def test_a_set_of_which_no_key_can_be_used_takes_the_others_back_too(
+    file: File, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = file.source()
+    file.write({**TWO, "alg": "PS256"}, {"kty": "RSA"})
+    for _ in range(3):
+        file.ticks += 10
+        assert names(source) == []
+        assert not source.current().incomplete
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "no token is taken: no key that can be used: keys[0]: it serves PS256" in error.message
+    assert "keys[1]: its member 'n'" in error.message
+    file.write(TWO)
+    assert names(source) == ["two"]
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,27 @@ async def test_an_emptied_set_is_taken_at_its_word(site: Web, made: Make) -> Non
     assert not source.current().incomplete
 
 
+async def test_a_set_of_which_no_key_can_be_used_takes_the_others_back_too(
+    site: Web, made: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = made()
+    await source.start()
+    # A provider that changes its algorithm, and takes the old key away.
+    site.pages["/jwks"] = keys(TokenFactory("RS256", key_id="new").jwk)
+    await until(lambda: not source.current().keys, "the key to go")
+    assert not source.current().incomplete
+    asked = site.count("/jwks")
+    await until(lambda: site.count("/jwks") >= asked + 2, "refreshes")
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "no token is taken: no key that can be used: keys[0]: it serves RS256" in error.message
+    site.pages["/jwks"] = keys(TWO)
+    await until(lambda: names(source) == ["two"], "the new key")
+
+
 @pytest.mark.parametrize(
     "bad",
-    [Page(status=500), Page(body=b"<html>"), keys({"kty": "unknown"}), Page(status=404)],
-    ids=["error", "no JSON", "no usable key", "gone"],
+    [Page(status=500), Page(body=b"<html>"), Page(body=b'{"keys": {}}'), Page(status=404)],
+    ids=["error", "no JSON", "no key set", "gone"],
 )
 async def test_a_provider_that_fails_leaves_the_last_good_keys(
     site: Web, made: Make, bad: Page, caplog: pytest.LogCaptureFixture

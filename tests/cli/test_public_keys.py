@@ -144,7 +144,11 @@ def test_what_is_no_public_key_is_refused_in_one_line(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "jwks.json: the document is not JSON"), ("{}", "jwks.json is no key set")],
+    [
+        ("{", "jwks.json: the document is not JSON"),
+        ("{}", "jwks.json is no key set"),
+        ('{"keys": [{"kty": "x"}]}', "jwks.json: no key that can be used: keys[0]: of an unknown"),
+    ],
 )
 def test_what_is_no_key_set_is_refused_in_one_line(
     cli: Cli, folder: Path, text: str, message: str

@@ -1,7 +1,7 @@
 """JSON Web Keys and their sets (RFC 7517), read strictly: what a key says of itself is kept to.
 
 A key that cannot be used is skipped, with the reason, as RFC 7517 §5 has it: a set may hold keys
-for others. A set of which no key is usable is an error.
+for others. A set of which no key is usable holds none, which is for its reader to complain of.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OKP_CURVES = {"Ed25519": 32, "Ed448": 57}
 
 
 class KeySetError(LicetError):
-    """It is not a key set, or no key of it can be used; the message says why."""
+    """It is not a key set; the message says why."""
 
     code = "key_set"
 
@@ -44,6 +44,15 @@ class ParsedKeySet:
     key_set: KeySet
     skipped: tuple[str, ...] = ()
 
+    @property
+    def complaint(self) -> str | None:
+        """What is wrong where there are keys and none of them is usable; else None."""
+        if self.key_set.keys or not self.skipped:
+            return None
+        more = len(self.skipped) - _SHOWN_REASONS
+        reasons = [*self.skipped[:_SHOWN_REASONS], *([f"and {more} more"] if more > 0 else [])]
+        return f"no key that can be used: {'; '.join(reasons)}"
+
 
 def parse_key_set(
     text: bytes, *, allowed: Iterable[str], secrets: bool, source: str
@@ -56,10 +65,10 @@ def parse_key_set(
         secrets: whether shared secrets (``oct``) are taken; what is published is none.
         source: names the set in messages.
 
-    An empty set is one, too: whoever publishes it has taken all keys back.
+    A set without any usable key is one, too: whoever publishes it has taken the others back.
 
     Raises:
-        KeySetError: it is not a key set, or none of its keys is usable.
+        KeySetError: it is not a key set.
     """
     wanted = frozenset(allowed)
     if len(text) > MAX_KEY_SET_BYTES:
@@ -79,10 +88,6 @@ def parse_key_set(
             keys.append(_usable(member, wanted, secrets=secrets))
         except UnusableKeyError as error:
             skipped.append(f"keys[{number}]: {error}")
-    if skipped and not keys:
-        more = len(skipped) - _SHOWN_REASONS
-        reasons = [*skipped[:_SHOWN_REASONS], *([f"and {more} more"] if more > 0 else [])]
-        raise KeySetError(f"{source} has no key that can be used: {'; '.join(reasons)}")
     # In an order of our own: the same keys in another order are the same set.
     ordered = sorted(set(keys), key=lambda key: (key.key_id, key.identity, sorted(key.algorithms)))
     return ParsedKeySet(KeySet(tuple(ordered)), tuple(skipped))

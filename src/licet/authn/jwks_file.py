@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from licet.authn.jwk import MAX_KEY_SET_BYTES, KeySetError, parse_key_set
+from licet.authn.jwk import MAX_KEY_SET_BYTES, KeySetError, ParsedKeySet, parse_key_set
 from licet.authn.key_set import KeySet
 from licet.errors import ConfigurationError
 
@@ -23,7 +23,7 @@ _Seen = tuple[int, int, int]
 
 
 class JwksFile:
-    """Gives the keys of a file. What cannot be read or used leaves the last good keys in force.
+    """Gives the keys of a file. What cannot be read, or is no set, leaves the last keys in force.
 
     Args:
         path: the file; also a link that is set to another one.
@@ -51,13 +51,14 @@ class JwksFile:
         self._complaint: str | None = None
         try:
             seen = self._stat()
-            self._keys, skipped = self._read()
-            self._seen = self._settled(seen)
+            parsed = self._read()
         except (OSError, KeySetError) as error:
             raise ConfigurationError(f"jwks_file {str(self._path)!r}: {_said(error)}") from None
-        if not self._keys.keys:
-            raise ConfigurationError(f"jwks_file {str(self._path)!r}: the key set is empty")
-        self._warn(skipped)
+        if not parsed.key_set.keys:
+            wrong = parsed.complaint or "the key set is empty"
+            raise ConfigurationError(f"jwks_file {str(self._path)!r}: {wrong}")
+        self._keys, self._seen = parsed.key_set, self._settled(seen)
+        self._warn(parsed)
 
     def current(self) -> KeySet:
         """The file's keys. It is looked at once a second at most."""
@@ -83,17 +84,17 @@ class JwksFile:
             seen = self._stat()
             if seen == self._seen:
                 return
-            keys, skipped = self._read()
+            parsed = self._read()
         except (OSError, KeySetError) as error:
             self._complain(_said(error))
             return
         if self._complaint is not None:
             logger.warning("jwks_file %s: can be read again", self._path)
         self._seen, self._complaint = self._settled(seen), None
-        if keys != self._keys:
-            logger.info("jwks_file %s: the keys are now: %s", self._path, _names(keys))
-            self._warn(skipped)
-            self._keys = keys
+        if parsed.key_set != self._keys:
+            self._keys = parsed.key_set
+            logger.info("jwks_file %s: the keys are now: %s", self._path, _names(self._keys))
+            self._warn(parsed)
 
     def _complain(self, reason: str) -> None:
         # Once for each reason, not once a second.
@@ -112,14 +113,15 @@ class JwksFile:
             raise KeySetError("it is not a regular file")
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
-    def _read(self) -> tuple[KeySet, tuple[str, ...]]:
+    def _read(self) -> ParsedKeySet:
         with self._path.open("rb") as file:
             text = file.read(MAX_KEY_SET_BYTES + 1)
-        parsed = parse_key_set(text, allowed=self._allowed, secrets=True, source="the file")
-        return parsed.key_set, parsed.skipped
+        return parse_key_set(text, allowed=self._allowed, secrets=True, source="the file")
 
-    def _warn(self, skipped: tuple[str, ...]) -> None:
-        for reason in skipped:
+    def _warn(self, parsed: ParsedKeySet) -> None:
+        if parsed.complaint is not None:
+            logger.error("jwks_file %s: no token is taken: %s", self._path, parsed.complaint)
+        for reason in parsed.skipped:
             logger.warning("jwks_file %s: skipped %s", self._path, reason)
 
 

@@ -165,6 +165,8 @@ class RemoteKeys:
         before = self._keys
         if parsed.key_set == before:
             return
+        if parsed.complaint is not None:
+            logger.error("%s: no token is taken: %s", shown(url), parsed.complaint)
         for reason in parsed.skipped:
             logger.warning("%s: skipped %s", shown(url), reason)
         logger.info("%s: %s", shown(url), _difference(before or KeySet(), parsed.key_set))

@@ -86,6 +86,8 @@ def _keys_in(file: Path) -> list[str]:
     if not content.lstrip().startswith(b"{"):
         return [_public_key(content, file).key_id]
     parsed = parse_key_set(content, allowed=ALGORITHMS, secrets=True, source=str(file))
+    if parsed.complaint is not None:
+        raise ConfigurationError(f"{file}: {parsed.complaint}")
     for reason in parsed.skipped:
         note(f"{file}: {reason}")
     return [key.key_id for key in parsed.key_set.keys]
