@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,76 @@ async def test_it_is_looked_at_once_a_second_or_when_a_key_is_missing(file: File
     assert await source.refetch() is True
     assert names(source) == ["two"]
     assert await source.refetch() is False
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were read."""
+    found: list[Path] = []
+    really = Path.open
+
+    def opened(path: Path, mode: str = "r", **how: Any) -> Any:
+        if mode == "rb":
+            found.append(path)
+        return really(path, mode, **how)
+
+    monkeypatch.setattr(Path, "open", opened)
+    return found
+
+
+async def test_a_storm_of_unknown_keys_is_one_look_in_an_interval(
+    file: File, readings: list[Path]
+) -> None:
+    source = file.source()
+    # Dated ahead, and so young for as long as it takes: each look is a reading.
+    os.utime(file.path, (file.now + 3600, file.now + 3600))
+    del readings[:]
+    assert await asyncio.gather(*(source.refetch() for _ in range(1000))) == [False] * 1000
+    assert len(readings) == 1
+    began = time.monotonic()
+    file.write(TWO)
+    # Who comes within the interval waits for its end, and misses nothing.
+    assert await asyncio.gather(*(source.refetch() for _ in range(1000))) == [True] * 1000
+    assert len(readings) == 2
+    for _ in range(4):
+        await source.refetch()
+    assert len(readings) <= 2 + (time.monotonic() - began) / 0.25
+
+
+@pytest.mark.parametrize("bad", ["{", '{"keys": {}}'])
+async def test_a_file_that_is_no_set_is_not_read_again_for_each_unknown_key(
+    file: File, readings: list[Path], bad: str
+) -> None:
+    source = file.source()
+    file.write(text=bad)
+    del readings[:]
+    for _ in range(5):
+        file.ticks += 10
+        assert await source.refetch() is False
+        assert names(source) == ["one"]
+    assert len(readings) == 1
+    file.write(ONE, TWO)
+    assert await source.refetch() is True
+
+
+async def test_a_file_that_may_be_read_again_is(
+    file: File, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = file.source()
+    file.write(TWO)
+
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", closed)
+        file.ticks += 10
+        assert await source.refetch() is False
+    assert "in force: Permission denied" in caplog.text
+    # Its rights were given back, of which its date and its size tell nothing.
+    file.ticks += 10
+    assert await source.refetch() is True
+    assert names(source) == ["two"]
 
 
 def test_a_link_that_is_set_to_another_file_is_a_change(tmp_path: Path) -> None:

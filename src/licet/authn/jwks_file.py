@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
@@ -16,6 +17,8 @@ from licet.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+# However many tokens name an unknown key, the file is looked at no more often.
+_REFETCH_SECONDS = 0.25
 # Two changes within the clock of a file system look like one: a file that young is read again.
 _YOUNG_SECONDS = 2.0
 
@@ -48,6 +51,7 @@ class JwksFile:
         self._now = now
         self._monotonic = monotonic
         self._looked_at = monotonic()
+        self._looks = 0
         self._complaint: str | None = None
         try:
             seen = self._stat()
@@ -67,9 +71,15 @@ class JwksFile:
         return self._keys
 
     async def refetch(self) -> bool:
-        """Look at the file now. Answers whether its keys have changed."""
-        before = self._keys
-        self._look()
+        """Look at the file as soon as the interval is over, once for all who wait until then.
+
+        Answers whether its keys have changed.
+        """
+        before, looks = self._keys, self._looks
+        passed = self._monotonic() - self._looked_at
+        await asyncio.sleep(max(0.0, _REFETCH_SECONDS - passed))
+        if self._looks == looks:
+            self._look()
         return self._keys is not before
 
     async def start(self) -> None:
@@ -79,13 +89,18 @@ class JwksFile:
         """Nothing is open."""
 
     def _look(self) -> None:
+        self._looks += 1
         self._looked_at = self._monotonic()
+        seen = None
         try:
             seen = self._stat()
             if seen == self._seen:
                 return
             parsed = self._read()
         except (OSError, KeySetError) as error:
+            # What is no set is read once. What could not be read is tried again: a right that was
+            # missing may be given without any change of the file.
+            self._seen = self._settled(seen) if isinstance(error, KeySetError) else None
             self._complain(_said(error))
             return
         if self._complaint is not None:
@@ -102,9 +117,11 @@ class JwksFile:
             logger.error("jwks_file %s: the last good keys stay in force: %s", self._path, reason)
         self._complaint = reason
 
-    def _settled(self, seen: _Seen) -> _Seen | None:
+    def _settled(self, seen: _Seen | None) -> _Seen | None:
         """What the file looked like; None where it is so young that it is read once more."""
-        return None if self._now() - seen[0] / 1e9 < _YOUNG_SECONDS else seen
+        if seen is None or self._now() - seen[0] / 1e9 < _YOUNG_SECONDS:
+            return None
+        return seen
 
     def _stat(self) -> _Seen:
         found = self._path.stat()
