@@ -108,7 +108,9 @@ def _date(claims: Mapping[str, Any], name: str) -> float | None:
     # A bool is an int in Python, and no date.
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TokenRefusedError(f"the claim {name!r} is not a number of seconds")
-    if not -_LAST_DATE <= value <= _LAST_DATE:
+    if value < 0:
+        raise TokenRefusedError(f"the claim {name!r} is a date before 1970")
+    if value > _LAST_DATE:
         raise TokenRefusedError(
             f"the claim {name!r} is not a date before the year 10000; are these milliseconds?"
         )
