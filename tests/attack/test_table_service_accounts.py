@@ -6,17 +6,21 @@ import base64
 import itertools
 import json
 import secrets
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from licet.authn.service_accounts import NewToken, new_token
+from licet.db.sqlite import SqliteDb
 from tests.attack.forge import claims, forged
 from tests.attack.robots import TOKENS, admin, create, robot, sent, stored
 from tests.attack.target import SCOPE, Target, Watch, pieces_of, target
+from tests.support.live import status_of
 from tests.support.world import World
 
 UNKNOWN = "invalid or expired service account token"
@@ -77,6 +81,25 @@ class TestGuessing:
         watch.let_in(attacked, lambda: attacked.knock(made.token, via=client))
         watch.let_in(attacked, lambda: attacked.knock(forged(TOKENS, claims()), via=client))
         refused(attacked, watch, guess(), UNKNOWN, next(CLIENTS))
+
+    def test_who_guesses_many_at_once_has_no_more_guesses(
+        self, client: str, tmp_path: Path
+    ) -> None:
+        # A database that takes its time.
+        with target(World(tokens=TOKENS, db=SqliteDb(tmp_path / "os.db"))) as attacked:
+            where = (attacked.server.host, attacked.server.port)
+            links = [socket.create_connection(where, 20, (client, 0)) for _ in range(100)]
+            for link in links:
+                head = b"GET /vault HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                link.sendall(head + b"Authorization: Bearer " + guess())
+            # All are there; their last line brings them in at one moment.
+            for link in links:
+                link.sendall(b"\r\n\r\n")
+            statuses = []
+            for link in links:
+                with link:
+                    statuses.append(status_of(link.recv(65536)))
+        assert sorted(statuses) == [401] * 20 + [429] * 80
 
     @pytest.mark.parametrize(
         "name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "CF-Connecting-IP", "Client-IP"]

@@ -74,6 +74,7 @@ class Store:
 
     async def find_service_account(self, token_digest: str) -> ServiceAccountRecord | None:
         self.looked_up.append(token_digest)
+        await asyncio.sleep(0)
         if self.failing:
             raise StorageError("the database is gone")
         return await self.inner.find_service_account(token_digest)

@@ -50,6 +50,25 @@ def test_failures_of_a_window_that_is_over_do_not_count(limit: FailureLimit, clo
     assert not limit.is_reached("192.0.2.1")
 
 
+def test_what_has_not_failed_does_not_count(limit: FailureLimit) -> None:
+    attempts = [limit.failed("192.0.2.1") for _ in range(3)]
+    assert limit.is_reached("192.0.2.1")
+    attempts[0].was_none()
+    assert not limit.is_reached("192.0.2.1")
+    fail(limit, "192.0.2.1", 1)
+    assert limit.is_reached("192.0.2.1")
+
+
+def test_what_ends_in_a_later_window_counts_nothing_there(
+    limit: FailureLimit, clock: Clock
+) -> None:
+    attempt = limit.failed("192.0.2.1")
+    clock.now += 60
+    fail(limit, "192.0.2.1")
+    attempt.was_none()
+    assert limit.is_reached("192.0.2.1")
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 
@@ -156,6 +157,23 @@ async def test_whoever_guesses_too_often_waits(world: World) -> None:
     assert await world.present(OTHER.text, client="192.0.2.2") == UNKNOWN
     world.clock.now += 60
     assert await world.present(OTHER.text) == UNKNOWN
+
+
+async def test_whoever_guesses_many_at_once_has_no_more_guesses(world: World) -> None:
+    guesses = [new_token().text for _ in range(50)]
+    answers = await asyncio.gather(*(world.present(guess) for guess in guesses))
+    assert (answers.count(UNKNOWN), answers.count(TOO_MANY)) == (3, 47)
+    assert len(world.store.looked_up) == 3
+
+
+async def test_whoever_has_good_tokens_fails_never(world: World) -> None:
+    for _ in range(5):
+        world.state.reset()
+        assert await world.is_taken(TOKEN.text)
+    assert len(world.store.looked_up) == 5
+    for _ in range(3):
+        assert await world.present(OTHER.text) == UNKNOWN
+    await world.authenticator.close()
 
 
 async def test_guesses_of_a_wrong_form_count_too(world: World) -> None:

@@ -17,8 +17,22 @@ class _Window:
     failures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What counts as a failure until it is known to be none."""
+
+    _window: _Window
+
+    def was_none(self) -> None:
+        """It has not failed: it does not count any more. To be called once."""
+        self._window.failures -= 1
+
+
 class FailureLimit:
     """Counts failures of each client in windows of time. Bounded in memory.
+
+    What takes time is counted when it begins: of many at once, too, no more than ``max_failures``
+    are under way.
 
     Args:
         max_failures: how many a client has in one window.
@@ -53,8 +67,8 @@ class FailureLimit:
             and self._monotonic() - window.began < self._window_seconds
         )
 
-    def failed(self, client: str | None) -> None:
-        """Count a failure."""
+    def failed(self, client: str | None) -> Attempt:
+        """Count a failure, or what may turn out to be one."""
         key, now = _network(client), self._monotonic()
         window = self._windows.get(key)
         if window is None or now - window.began >= self._window_seconds:
@@ -63,6 +77,7 @@ class FailureLimit:
         self._windows.move_to_end(key)
         if len(self._windows) > self._max_clients:
             self._windows.popitem(last=False)
+        return Attempt(window)
 
 
 def _network(client: str | None) -> str:

@@ -82,11 +82,13 @@ class ServiceTokenAuthenticator:
             if self._limit.is_reached(credentials.client):
                 return _TOO_MANY
             try:
-                account = await self._looked_up(token, digest)
+                account = await self._looked_up(token, digest, credentials.client)
             except StorageError:
                 logger.exception("a service account could not be looked up")
                 return Unavailable("the service accounts cannot be read at present")
-        if account is None or refusal_of_token(account, digest, now=self._now()) is not None:
+            if account is None:
+                return _UNKNOWN
+        if refusal_of_token(account, digest, now=self._now()) is not None:
             self._limit.failed(credentials.client)
             return _UNKNOWN
         principal = service_principal(account)
@@ -109,11 +111,20 @@ class ServiceTokenAuthenticator:
             return None
         return token if is_service_token(token) else None
 
-    async def _looked_up(self, token: bytes, digest: str) -> ServiceAccountRecord | None:
+    async def _looked_up(
+        self, token: bytes, digest: str, client: str | None
+    ) -> ServiceAccountRecord | None:
+        # Counted before anything is waited for: many at once would all find that there is room.
+        attempt = self._limit.failed(client)
         if not is_well_formed(token):
             return None
-        account = await self._store.find_service_account(digest)
+        try:
+            account = await self._store.find_service_account(digest)
+        except StorageError:
+            attempt.was_none()
+            raise
         if account is not None:
+            attempt.was_none()
             self._state.accounts.apply([account])
         return account
 
