@@ -62,13 +62,27 @@ def test_reset_it_knows_nothing_and_is_not_current(state: TrustState) -> None:
     assert (state.number, len(state.revocations), len(state.accounts)) == (0, 0, 0)
 
 
-def test_what_has_expired_is_forgotten(state: TrustState, clock: Clock) -> None:
+def test_what_has_expired_is_forgotten_a_day_later(state: TrustState, clock: Clock) -> None:
     state.apply(TrustChanges(number=1, revocations=(revocation(TOKEN, "t-1"),)))
+    clock.now += 86_400
+    assert state.lost(alice(token_id="t-1")) is None
+    clock.now += 86_399
     state.forget_expired()
     assert len(state.revocations) == 1
-    clock.now += 86_400
+    clock.now += 1
     state.forget_expired()
     assert len(state.revocations) == 0
+
+
+def test_a_clock_that_was_ahead_for_a_moment_takes_no_revocation_away(
+    state: TrustState, clock: Clock
+) -> None:
+    revoked = revocation(TOKEN, "t-1", expires_at_us=NOW_US + 60_000_000)
+    state.apply(TrustChanges(number=1, revocations=(revoked,)))
+    clock.now += 7200
+    state.forget_expired()
+    clock.now = NOW + 1
+    assert state.lost(alice(token_id="t-1")) == "the token was revoked"
 
 
 def test_the_expiry_of_a_token_is_not_its_business(state: TrustState, clock: Clock) -> None:

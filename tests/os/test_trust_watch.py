@@ -177,11 +177,20 @@ async def test_a_failing_refresh_is_logged_and_no_more(
         await known.watch.start()
 
 
-async def test_what_has_expired_is_forgotten_here_and_in_the_database(known: Known) -> None:
-    await known.db.trust().add_revocations([revocation("old", expires_at_us=2)])
+async def test_what_expired_a_day_ago_is_forgotten_here_and_in_the_database() -> None:
+    now = [1_000_000.0]
+    known = Known(now=lambda: now[0])
+    known.watch = TrustWatch(known.db, known.state, on_tick=known._tick, now=lambda: now[0])
+    for value, days in (("long ago", 1), ("lately", 0.999)):
+        expired_us = int((now[0] - days * 86_400) * 1_000_000) - 1
+        await known.db.trust().add_revocations([revocation(value, expires_at_us=expired_us)])
     await known.watch.start()
-    await until(lambda: len(known.state.revocations) == 0)
+    await until(lambda: len(known.state.revocations) == 1)
     deadline = time.monotonic() + 20
-    while (await known.db.trust().changes(after=0)).revocations:
+    while len((await known.db.trust().changes(after=0)).revocations) > 1:
         assert time.monotonic() < deadline, "it is still stored"
         await asyncio.sleep(0.005)
+    assert list(known.state.revocations._known) == [(RevocationKind.TOKEN, "default", "lately")]
+    (left,) = (await known.db.trust().changes(after=0)).revocations
+    assert left.value == "lately"
+    await known.watch.close()

@@ -11,6 +11,11 @@ from licet.authn.service_accounts import AccountBook, refusal_of_account
 from licet.db.trust_records import TrustChanges
 
 DEFAULT_MAX_AGE_SECONDS = 5.0
+FORGET_AFTER_SECONDS = 86_400.0
+"""How long a revocation is kept after it has expired.
+
+A clock that was ahead for a moment, here or on another machine, must not take it away for good.
+"""
 
 
 class TrustState:
@@ -61,8 +66,8 @@ class TrustState:
         self._read_at = read_at if self._read_at is None else max(self._read_at, read_at)
 
     def forget_expired(self) -> None:
-        """Forget revocations that have expired."""
-        self.revocations.forget_expired(now=self._now())
+        """Forget revocations that have expired long enough ago."""
+        self.revocations.forget_expired(now=self._now() - FORGET_AFTER_SECONDS)
 
     def lost(self, principal: Principal) -> str | None:
         """Why the principal's authority is gone; None: it is not.

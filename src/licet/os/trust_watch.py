@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from licet.authn.trust_state import TrustState
+from licet.authn.trust_state import FORGET_AFTER_SECONDS, TrustState
 from licet.db.base import Db
 from licet.db.trust_records import TRUST_TOPIC
 from licet.errors import StorageError
@@ -27,12 +27,21 @@ class TrustWatch:
         db: where revocations and service accounts are.
         state: what is kept up to date.
         on_tick: called whenever something changed, and every second when nothing did.
+        now: gives epoch seconds.
     """
 
-    def __init__(self, db: Db, state: TrustState, *, on_tick: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        db: Db,
+        state: TrustState,
+        *,
+        on_tick: Callable[[], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._db = db
         self._state = state
         self._on_tick = on_tick
+        self._now = now
         self._following: asyncio.Task[None] | None = None
         self._queued: asyncio.Task[None] | None = None
         self._forgot_at = 0.0
@@ -134,4 +143,5 @@ class TrustWatch:
             return
         self._forgot_at = now
         self._state.forget_expired()
-        await self._db.trust().forget_expired(now_us=time.time_ns() // 1000)
+        long_ago = self._now() - FORGET_AFTER_SECONDS
+        await self._db.trust().forget_expired(now_us=int(long_ago * 1_000_000))
