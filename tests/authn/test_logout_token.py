@@ -77,6 +77,7 @@ async def test_it_says_who_has_logged_out_of_which_session() -> None:
         token_id="logout-1",
         subject="alice",
         sid="login-1",
+        issued_at=NOW,
         expires_at=NOW + 130,
     )
 

@@ -78,6 +78,23 @@ def test_a_logout_does_not_end_the_service_accounts_of_who_logs_out(server: Live
     assert httpx.get(f"{server.url}/agents", headers=robot).status_code == 200
 
 
+@pytest.mark.parametrize("sid", [None, "s-5"])
+def test_a_logout_counts_by_the_clock_of_the_issuer_if_that_is_ahead(
+    server: LiveServer, sid: str | None
+) -> None:
+    subject, ahead = f"h-{sid}", int(time.time()) + 8
+    assert agents(server, subject, iat=ahead) == 200
+    assert log_out(server, TOKENS.logout_token(sub=subject, sid=sid, iat=ahead)).status_code == 200
+    assert agents(server, subject, iat=ahead) == 401
+    assert agents(server, subject, iat=ahead + 1) == 200
+
+
+def test_a_logout_counts_by_our_clock_if_that_is_ahead(server: LiveServer) -> None:
+    behind = time.time() - 100
+    assert log_out(server, TOKENS.logout_token(sub="i", iat=behind)).status_code == 200
+    assert agents(server, "i", iat=behind + 50) == 401
+
+
 def test_a_token_is_used_once(server: LiveServer) -> None:
     token = TOKENS.logout_token(sub="f")
     assert log_out(server, token).status_code == 200

@@ -30,12 +30,16 @@ _TYPES = frozenset(("jwt", "logout+jwt", "application/logout+jwt"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogoutToken:
-    """What a logout token says. At least one of ``subject`` and ``sid`` is there."""
+    """What a logout token says. At least one of ``subject`` and ``sid`` is there.
+
+    ``issued_at`` is when the logout was, by the issuer's clock; all times are epoch seconds.
+    """
 
     issuer_alias: str
     token_id: str
     subject: str | None
     sid: str | None
+    issued_at: float
     expires_at: float
 
 
@@ -117,5 +121,6 @@ def _logout(claims: Mapping[str, Any], issuer: TrustedIssuer, *, now: float) -> 
         token_id=token_id,
         subject=subject,
         sid=sid,
+        issued_at=issued_at,
         expires_at=expires_at + issuer.leeway_seconds,
     )

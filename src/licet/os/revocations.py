@@ -90,6 +90,8 @@ class Revoking:
             else Revoke(kind=RevocationKind.SESSION, value=token.sid, reason="logged out")
         )
         kept_until = now + _kept_seconds(ended.kind, issuer)
+        # By the clock that has dated the tokens, where that is ahead of ours.
+        issued_before = max(now, token.issued_at)
         return await self._store.use_once(
             _record(used, issuer.alias, now=now, issued_before=now, expires_at=token.expires_at),
             [
@@ -97,7 +99,7 @@ class Revoking:
                     ended,
                     issuer.alias,
                     now=now,
-                    issued_before=now,
+                    issued_before=issued_before,
                     expires_at=kept_until,
                     subject=token.subject if token.sid is not None else None,
                 )
