@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from licet.db.in_memory import InMemoryDb
+from licet.os import AgentOS, AuthorizationConfig
 from licet.testing import TokenFactory
-from tests.support.live import LiveServer, serve
+from tests.support.live import LiveServer, serve, status_of
 from tests.support.world import CLIENT_ID, ISSUER, OS_ID, IssuerTokens, World
 
 TOKENS = IssuerTokens()
@@ -164,6 +168,63 @@ def test_only_a_form_with_one_token_is_read(server: LiveServer, sent: dict[str, 
     answer = httpx.post(f"{server.url}/oidc/backchannel-logout", **sent)
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])
+@pytest.mark.parametrize("length", ["Content-Length: 10000000", "Transfer-Encoding: chunked"])
+def test_no_more_is_read_than_a_token_can_have(server: LiveServer, length: str, kind: str) -> None:
+    head = f"POST /oidc/backchannel-logout HTTP/1.1\r\nHost: x\r\n{length}\r\nContent-Type: {kind}"
+    piece = b"a" * 8192
+    sent = 0
+    with socket.create_connection((server.host, server.port), timeout=20) as link:
+        link.sendall(head.encode() + b"\r\n\r\n")
+        # Until it answers: it has what it wants, and never asks for the rest.
+        while not select.select([link], [], [], 0.05)[0]:
+            assert sent < 512 * 1024
+            link.sendall(b"2000\r\n" + piece + b"\r\n" if "chunked" in length else piece)
+            sent += len(piece)
+        answer = link.recv(65536)
+    if kind == "text/plain":
+        assert status_of(answer) == 400
+        assert b"the body is not application/x-www-form-urlencoded" in answer
+    else:
+        assert status_of(answer) == 413
+        assert b"larger than 65536 bytes" in answer
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_token_of_the_largest_size_is_read(server: LiveServer) -> None:
+    answer = log_out(server, TOKENS.logout_token(sub="x", pad="a" * 11_000, aud=OS_ID))
+    assert "another client" in answer.json()["error_description"]
+    escaped = "".join(f"%{ord(letter):02x}" for letter in "a" * 16_384)
+    answer = httpx.post(
+        f"{server.url}/oidc/backchannel-logout",
+        content=f"logout_token={escaped}",
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
+    assert (answer.status_code, "three segments" in answer.text) == (400, True)
+
+
+def test_while_the_keys_are_away_it_is_said_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    config = AuthorizationConfig(
+        jwks_url="http://127.0.0.1:9/jwks", issuer=ISSUER, oidc_client_id=CLIENT_ID
+    )
+    agent_os = AgentOS(db=InMemoryDb(), authorization=True, authorization_config=config)
+    with serve(agent_os.get_app()) as live:
+        caplog.clear()
+        caplog.set_level("INFO", "licet")
+        for _ in range(3):
+            answer = log_out(live, TOKENS.logout_token(sub="a"))
+            assert answer.status_code == 503
+            assert answer.json() == {
+                "error": "temporarily_unavailable",
+                "error_description": "the issuer's keys cannot be read at present",
+            }
+            assert answer.headers["retry-after"] == "5"
+            assert answer.headers["cache-control"] == "no-store"
+        said = [record for record in caplog.records if record.name == "licet.os.routes.logout"]
+    assert [record.levelname for record in said] == ["INFO"] * 3
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_logout_token_opens_nothing(server: LiveServer) -> None:

@@ -6,12 +6,11 @@ Source: OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 
-from licet.authn.logout_token import LogoutToken, LogoutTokenVerifier
 from licet.authn.refusal import KeysUnavailableError, TokenRefusedError
-from licet.errors import StorageUnavailableError
 from licet.os.revocations import Revoking
 from licet.os.rules import public
 from licet.os.schemas import LOGOUT_BODY
@@ -21,8 +20,11 @@ from licet.os.views import JSON
 
 logger = logging.getLogger(__name__)
 
+MAX_BODY_BYTES = 64 * 1024
+"""What a form may bring that anybody may send: a token has 16 KiB, before it is escaped."""
 _FORM = "application/x-www-form-urlencoded"
 _NOT_STORED = {"cache-control": "no-store"}
+_RETRY_AFTER_SECONDS = "5"
 
 
 def logout_routes(server: Server) -> APIRouter:
@@ -39,10 +41,15 @@ def logout_routes(server: Server) -> APIRouter:
     )
     @public
     async def backchannel_logout(request: Request) -> Response:
+        if not _is_form(request):
+            return _refused(f"the body is not {_FORM}", unread=True)
+        body = await _body(request)
+        if body is None:
+            return _refused(f"the body is larger than {MAX_BODY_BYTES} bytes", 413, unread=True)
         try:
-            logout = await _logout_token(request, verifier)
-        except KeysUnavailableError as error:
-            raise StorageUnavailableError(str(error)) from error
+            logout = await verifier.verify(await _logout_token(body))
+        except KeysUnavailableError as away:
+            return _unavailable(str(away))
         except TokenRefusedError as refused:
             return _refused(str(refused))
         if not await Revoking(server.default_db.trust(), server.issuers).log_out(logout):
@@ -53,22 +60,43 @@ def logout_routes(server: Server) -> APIRouter:
     return router
 
 
-async def _logout_token(request: Request, verifier: LogoutTokenVerifier) -> LogoutToken:
+def _is_form(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != _FORM:
-        raise TokenRefusedError(f"the body is not {_FORM}")
-    found = [v for k, v in await urlencoded_fields(await request.body()) if k == "logout_token"]
+    return kind == _FORM
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body; None: it is too large, and the rest was not read."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+async def _logout_token(body: bytes) -> bytes:
+    found = [v for k, v in await urlencoded_fields(body) if k == "logout_token"]
     if len(found) != 1:
         raise TokenRefusedError("the form has not one logout_token")
     try:
-        token = found[0].encode("ascii")
+        return found[0].encode("ascii")
     except UnicodeEncodeError:
         raise TokenRefusedError("the logout_token is no token") from None
-    return await verifier.verify(token)
 
 
-def _refused(reason: str) -> Response:
-    logger.info("refused a logout token: %s", reason)
-    answer = JSON({"error": "invalid_request", "error_description": reason}, 400)
-    answer.headers.update(_NOT_STORED)
+def _refused(reason: str, status: int = 400, *, unread: bool = False) -> Response:
+    """``unread``: of the body; the connection is closed, else a server may go on to drain it."""
+    closing = {"connection": "close"} if unread else {}
+    return _problem(status, "invalid_request", reason, closing)
+
+
+def _unavailable(reason: str) -> Response:
+    return _problem(503, "temporarily_unavailable", reason, {"retry-after": _RETRY_AFTER_SECONDS})
+
+
+def _problem(status: int, error: str, reason: str, headers: Mapping[str, str]) -> Response:
+    logger.info("refused a logout token (%d): %s", status, reason)
+    answer = JSON({"error": error, "error_description": reason}, status)
+    answer.headers.update({**_NOT_STORED, **headers})
     return answer
