@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import logging
+import socket
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -106,3 +109,28 @@ def test_a_session_that_the_query_names_is_refused_there(path: str) -> None:
         )
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["query", "session_id"]
+
+
+def test_whoever_leaves_in_the_middle_of_a_body_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    caplog.set_level("DEBUG", "licet")
+    server_log = logging.getLogger("uvicorn.error")
+    with serve(world.agent_os().get_app()) as live:
+        # Its lines go their own way.
+        server_log.addHandler(caplog.handler)
+        try:
+            with socket.create_connection((live.host, live.port)) as link:
+                head = ["POST /sessions HTTP/1.1", "Host: x", "Content-Length: 100"]
+                head += [f"{name}: {value}" for name, value in world.admin().items()]
+                link.sendall("\r\n".join([*head, "", "{"]).encode())
+            deadline = time.monotonic() + 20
+            while "the client of /sessions has left" not in caplog.text:
+                assert time.monotonic() < deadline, caplog.text
+                time.sleep(0.005)
+            # Whatever the server says of it, it has said before it answers the next one.
+            assert httpx.get(f"{live.url}/health").status_code == 200
+        finally:
+            server_log.removeHandler(caplog.handler)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

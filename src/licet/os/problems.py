@@ -7,6 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from licet.errors import (
     ConflictError,
@@ -36,7 +38,8 @@ _PLACES = ("body", "path", "query")
 
 def add_error_handlers(app: FastAPI) -> None:
     """Let an app answer licet's errors, and whatever nobody foresaw, as the interface has it."""
-    for kind, handler in ((LicetError, _licet_error), (Exception, _unforeseen)):
+    handlers = ((LicetError, _licet_error), (ClientDisconnect, _gone), (Exception, _unforeseen))
+    for kind, handler in handlers:
         # An app of one's own may have said already how it answers these.
         app.exception_handlers.setdefault(kind, handler)
 
@@ -74,6 +77,12 @@ def _field_problem(error: InvalidInputError) -> dict[str, Any]:
         "msg": error.expected if missing else f"expected {error.expected}",
         "input": None,
     }
+
+
+async def _gone(request: Request, _error: Exception) -> Response:
+    # Whoever leaves in the middle of a body hears no answer; it is nobody's failure.
+    logger.debug("the client of %s has left", request.url.path)
+    return Response(status_code=400)
 
 
 async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
