@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -319,4 +320,19 @@ def test_what_has_no_effect_on_a_service_account_is_refused(
     result = cli("revoke", "small", "--service-account", "bot", *option)
     assert result.exit_code == 2
     assert f"licet: {option[0]}: not for a service account" in result.stderr
+    assert in_force(program) == ()
+
+
+def test_what_would_end_no_service_account_says_what_does(cli: Cli, program: Path) -> None:
+    made = json.loads(cli("service-accounts", "create", "small", "nightly", "--json").stdout)
+    digest = hashlib.sha256(made["token"].encode()).hexdigest()
+    for option, value, account in (
+        ("--subject", "sa:nightly", "nightly"),
+        ("--token-id", made["id"], made["id"]),
+        ("--key-id", digest, made["id"]),
+    ):
+        result = cli("revoke", "small", option, value)
+        assert result.exit_code == 2
+        said = f"{option}: {value!r} is a service account's; use --service-account {account}"
+        assert result.stderr.rstrip().endswith(said)
     assert in_force(program) == ()

@@ -148,6 +148,23 @@ class TestWhatIsTakenBack:
             "detail": "Invalid token: the service account was revoked"
         }
 
+    def test_a_service_account_by_another_of_its_names_is_refused(self, server: LiveServer) -> None:
+        made = httpx.post(
+            f"{server.url}/service-accounts",
+            json={"name": "called", "scopes": ["agents:read"]},
+            headers=WORLD.admin(),
+        ).json()
+        for what in ({"subject": made["principal"]}, {"token_id": made["id"]}):
+            answer = revoke(server, issuer="default", **what)
+            assert answer.status_code == 422
+            (problem,) = answer.json()["detail"]
+            assert problem["loc"] == ["body", *what]
+            assert "use service_account" in problem["msg"]
+        bearer = {"Authorization": f"Bearer {made['token']}"}
+        assert agents(server, bearer).status_code == 200
+        assert revoke(server, service_account=made["id"]).status_code == 201
+        assert agents(server, bearer).status_code == 401
+
 
 def agent_issuers(_server: LiveServer) -> list[TrustedIssuer]:
     trust = WORLD.agent_os(config=config()).trust

@@ -11,7 +11,7 @@ from licet.authn.issuer import TrustedIssuer
 from licet.db.in_memory import InMemoryDb
 from licet.db.trust_base import TrustStore
 from licet.db.trust_records import RevocationKind, ServiceAccountQuery, ServiceAccountRecord
-from licet.errors import NotFoundError
+from licet.errors import InvalidInputError, NotFoundError
 from licet.os.revocations import KEPT_SECONDS, LOGOUT_KEPT_SECONDS, Revoke, Revoking
 from licet.testing import TokenFactory
 
@@ -92,6 +92,24 @@ async def test_many_accounts_are_looked_through_to_the_end(
     await revoking(store).revoke(Revoke(kind=RevocationKind.SUBJECT, value="boss"))
     left = await store.list_service_accounts(ServiceAccountQuery(limit=10))
     assert left.total_count == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("subject", "sa:robot", "subject: .* use service_account: 'robot'"),
+        ("token", "id-robot", "token_id: .* use service_account: 'id-robot'"),
+        ("token", "digest-robot-", "token_id: .* use service_account: 'id-robot'"),
+        ("key", "digest-robot-", "key_id: .* use service_account: 'id-robot'"),
+        ("key", "old-digest", "key_id: .* use service_account: 'id-robot'"),
+    ],
+)
+async def test_what_would_end_nothing_is_refused(kind: str, value: str, said: str) -> None:
+    store = InMemoryDb().trust()
+    await store.create_service_account(account("robot", old_token_digest="old-digest"))
+    with pytest.raises(InvalidInputError, match=said):
+        await revoking(store).revoke(Revoke(kind=RevocationKind(kind), value=value))
+    assert (await store.changes(after=0)).revocations == ()
 
 
 async def test_a_name_means_the_active_account() -> None:

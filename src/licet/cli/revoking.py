@@ -17,7 +17,7 @@ from licet.db.trust_records import RevocationKind, RevocationRecord
 from licet.errors import InvalidInputError
 from licet.os import values
 from licet.os.account_lookup import find_account
-from licet.os.revocations import Revoke, Revoking
+from licet.os.revocations import IsServiceAccountError, Revoke, Revoking
 from licet.os.routes.revocation_bodies import MAX_REASON_CHARS
 from licet.os.views import revocation_view
 
@@ -107,17 +107,22 @@ async def revoke_in(
     found = await _found(program_db, what, conditions, now)
     _check_fit(found.kind, conditions)
     revoking = Revoking(program_db.store, [issuer for issuer, _ in program_db.issuers])
-    record = await revoking.revoke(
-        Revoke(
-            kind=found.kind,
-            value=found.value,
-            issuer_alias=found.issuer_alias,
-            issued_before=conditions.issued_before,
-            expires_at=found.expires_at if conditions.expires_at is None else conditions.expires_at,
-            reason=conditions.reason,
-            created_by=OPERATOR,
-        )
+    wanted = Revoke(
+        kind=found.kind,
+        value=found.value,
+        issuer_alias=found.issuer_alias,
+        issued_before=conditions.issued_before,
+        expires_at=found.expires_at if conditions.expires_at is None else conditions.expires_at,
+        reason=conditions.reason,
+        created_by=OPERATOR,
     )
+    try:
+        record = await revoking.revoke(wanted)
+    except IsServiceAccountError as error:
+        raise InvalidInputError(
+            what.option,
+            f"{what.value!r} is a service account's; use --service-account {error.account}",
+        ) from None
     unknown = _unknown_key(program_db, record)
     remarks = (*found.remarks, unknown) if unknown is not None else found.remarks
     return Revoked(record=record, remarks=remarks, place=program_db.place)

@@ -10,7 +10,7 @@ from math import ceil
 
 from licet.authn.issuer import TrustedIssuer
 from licet.authn.logout_token import LogoutToken
-from licet.authn.principal import SERVICE_ALIAS
+from licet.authn.principal import SERVICE_ALIAS, SERVICE_PREFIX
 from licet.db.trust_base import TrustStore
 from licet.db.trust_records import RevocationKind, RevocationRecord
 from licet.errors import InvalidInputError
@@ -21,6 +21,20 @@ _DAY_SECONDS = 86_400.0
 KEPT_SECONDS = 3650 * _DAY_SECONDS
 # Of logouts there are many, and what a browser keeps lives no longer (RFC 6265bis §5.5).
 LOGOUT_KEPT_SECONDS = 400 * _DAY_SECONDS
+# What a service account's principal has in these places is no token's of an issuer.
+_IDS = {RevocationKind.TOKEN: "token_id", RevocationKind.KEY: "key_id"}
+
+
+class IsServiceAccountError(InvalidInputError):
+    """What is named as something of an issuer is a service account: ``account`` is which."""
+
+    code = "is_service_account"
+
+    def __init__(self, field: str, account: str) -> None:
+        super().__init__(
+            field, f"one that issuers give; for a service account use service_account: {account!r}"
+        )
+        self.account = account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +69,12 @@ class Revoking:
 
         Raises:
             InvalidInputError: there is no such issuer, or a time makes no sense.
+            IsServiceAccountError: a service account's name or id is given as something else.
             NotFoundError: there is no such service account.
         """
         if wanted.kind is RevocationKind.SERVICE_ACCOUNT:
             return await self._revoke_account(wanted)
+        await self._check_is_no_account(wanted)
         now = self._now()
         issuer = self._issuer(wanted.issuer_alias)
         issued_before = now if wanted.issued_before is None else wanted.issued_before
@@ -105,6 +121,17 @@ class Revoking:
                 )
             ],
         )
+
+    async def _check_is_no_account(self, wanted: Revoke) -> None:
+        """Refuse what would be answered with a revocation that ends nothing."""
+        kind, value = wanted.kind, wanted.value
+        if kind is RevocationKind.SUBJECT and value.startswith(SERVICE_PREFIX):
+            raise IsServiceAccountError("subject", value.removeprefix(SERVICE_PREFIX))
+        if kind in _IDS:
+            account = await self._store.get_service_account(value)
+            account = account or await self._store.find_service_account(value)
+            if account is not None:
+                raise IsServiceAccountError(_IDS[kind], account.id)
 
     async def _revoke_account(self, wanted: Revoke) -> RevocationRecord:
         now = self._now()
