@@ -181,6 +181,8 @@ class TestWhatIsNotTaken:
             ({"name": "r" * 64}, 422, "name"),
             ({"name": "robot\n"}, 422, "name"),
             ({"name": 7}, 422, "name"),
+            ({"name": "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"}, 422, "of the form of an id"),
+            ({"name": "00000000-0000-0000-0000-000000000000"}, 422, "of the form of an id"),
             ({"scopes": scopes("bogus")}, 400, "Invalid scope(s): bogus"),
             ({"scopes": scopes("agents:fly", "x:y")}, 400, "Invalid scope(s): agents:fly, x:y"),
             ({"scopes": "agents:run"}, 422, "scopes"),
@@ -203,6 +205,14 @@ class TestWhatIsNotTaken:
         answer = accounts.create(**asked)
         assert answer.status_code == status
         assert said in answer.text
+
+    def test_a_name_that_is_another_accounts_id(self, accounts: Accounts) -> None:
+        made = accounts.create(scopes=[]).json()
+        answer = accounts.create(name=made["id"], scopes=[])
+        assert answer.status_code == 422
+        assert "of the form of an id" in answer.text
+        for name in (made["id"].replace("-", ""), made["id"] + "-", "a" + made["id"]):
+            assert accounts.create(name=name, scopes=[]).status_code == 201
 
     def test_a_name_that_an_active_account_has(self, accounts: Accounts) -> None:
         made = accounts.create(scopes=[]).json()

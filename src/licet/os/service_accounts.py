@@ -23,6 +23,8 @@ MAX_EXPIRY_DAYS = 3650
 DEFAULT_OVERLAP_SECONDS = 3600
 MAX_OVERLAP_SECONDS = 30 * 86_400
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+# Whoever names an account means it by name or id: no name can be another's id (RFC 9562 §4).
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PRIVILEGED_ACTIONS = frozenset(("write", "delete"))
 _DAY_US = 86_400 * 1_000_000
 
@@ -92,6 +94,8 @@ class Minting:
         """
         if not _NAME.fullmatch(wanted.name):
             raise InvalidInputError("name", "1 to 63 of a-z, 0-9, _ and -, not _ or - first")
+        if _ID.fullmatch(wanted.name):
+            raise InvalidInputError("name", "a name that is not of the form of an id (UUID)")
         scopes = self._scopes(wanted)
         _check_holds(grantor, scopes)
         now_us, principal, token = self._now_us(), grantor.principal, new_token()
