@@ -186,6 +186,26 @@ def test_a_page_of_another_site_runs_nothing(
     assert open_server.runs == before
 
 
+SITES = [b"cross-site", b"same-site", b"cross-origin", b"", b"same-origin, cross-site"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("site", SITES)
+def test_a_page_that_hides_its_origin_runs_nothing(
+    open_server: OpenServer, watch: Watch, site: bytes, kind: str
+) -> None:
+    before = open_server.runs
+    fetched = b"Sec-Fetch-Site: " + site
+    for more in ([], [b"Sec-Fetch-Site: same-origin"], [b"Origin: http://127.0.0.1:PORT"]):
+        watch.refused(
+            open_server,
+            lambda m=more: form_post(open_server, KINDS[kind], fetched, *m),  # type: ignore[misc]  # bound now
+            reason="the request comes from a page of another origin",
+            statuses={403},
+        )
+    assert open_server.runs == before
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -226,4 +246,7 @@ def test_programs_of_this_machine_and_its_own_pages_run_agents(open_server: Open
     assert form_post(open_server, FORM, b"Origin: http://127.0.0.1:PORT").status == 200
     local = (b"localhost:PORT", b"Origin: http://localhost:PORT")
     assert form_post(open_server, FORM, local[1], host=local[0]).status == 200
-    assert open_server.runs == before + 3
+    typed, own = b"Sec-Fetch-Site: none", b"Sec-Fetch-Site: same-origin"
+    assert form_post(open_server, FORM, typed).status == 200
+    assert form_post(open_server, FORM, b"Origin: http://127.0.0.1:PORT", own).status == 200
+    assert open_server.runs == before + 5

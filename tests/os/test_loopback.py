@@ -93,9 +93,23 @@ def test_pages_of_other_origins_are_refused(server: LiveServer, origin: str) -> 
     assert raw(server, "/agents", "Host: localhost", f"Origin: {origin}") == 403
 
 
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "same-origin, none", "Cross-Site"])
+def test_what_the_browser_says_comes_from_elsewhere_is_refused(
+    server: LiveServer, path: str, site: str
+) -> None:
+    own = f"localhost:{server.port}"
+    said = (f"Host: {own}", f"Sec-Fetch-Site: {site}")
+    assert raw(server, path, *said) == 403
+    assert raw(server, path, *said, f"Origin: http://{own}") == 403
+    assert raw(server, path, *said, "Sec-Fetch-Site: same-origin") == 403
+
+
 def test_a_page_of_the_server_itself_is_answered(server: LiveServer) -> None:
     own = f"localhost:{server.port}"
     assert raw(server, "/agents", f"Host: {own}", f"Origin: http://{own}") == 200
+    for site in ("same-origin", "none"):
+        assert raw(server, "/agents", f"Host: {own}", f"Sec-Fetch-Site: {site}") == 200
 
 
 def test_pages_of_named_origins_are_answered() -> None:
@@ -104,6 +118,11 @@ def test_pages_of_named_origins_are_answered() -> None:
         answer = httpx.get(f"{server.url}/agents", headers={"Origin": chat})
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == chat
+        for site in ("same-site", "cross-site"):
+            said = {"Origin": chat, "Sec-Fetch-Site": site}
+            assert httpx.get(f"{server.url}/agents", headers=said).status_code == 200
+            del said["Origin"]
+            assert httpx.get(f"{server.url}/agents", headers=said).status_code == 403
         preflight = httpx.options(
             f"{server.url}/agents/alpha/runs",
             headers={

@@ -3,7 +3,8 @@
 Such a server answers this machine and nobody else. Three ways lead around a mere look at the
 client's address, and each is closed: a proxy on this machine that speaks for others (its headers
 give it away), a web page whose host name was rebound to 127.0.0.1 (the ``Host`` it sends), and a
-web page that posts a form across origins, which needs no preflight (the ``Origin`` it sends).
+web page that makes its browser send something across origins, which needs no preflight (the
+``Origin`` and the ``Sec-Fetch-Site`` that the browser sends; for reading there is the latter only).
 
 A proxy need not say that it is one. The commonest does not, unless it is told to: nginx sends its
 own address as ``Host`` and no header of its own, but it spoke HTTP/1.0 for twenty years, which no
@@ -36,6 +37,8 @@ _PROXY_HEADERS = frozenset(
         b"true-client-ip",
     )
 )
+# Of our own pages, or of whoever sits at the machine: an address typed in, a bookmark.
+_OWN_SITES = frozenset((b"same-origin", b"none"))
 _HOW_TO_OPEN = "Without authorization=True this server answers loopback clients only"
 
 
@@ -68,6 +71,7 @@ class LoopbackOnlyMiddleware:
             return "a proxy may speak for the client (HTTP/1.0)"
         hosts: list[str] = []
         origins: list[str] = []
+        sites: list[bytes] = []
         for name, value in scope["headers"]:
             if name in _PROXY_HEADERS:
                 return f"a proxy speaks for the client ({name.decode('latin-1')})"
@@ -75,11 +79,16 @@ class LoopbackOnlyMiddleware:
                 hosts.append(value.decode("latin-1"))
             elif name == b"origin":
                 origins.append(value.decode("latin-1"))
+            elif name == b"sec-fetch-site":
+                sites.append(value)
         if len(hosts) != 1 or not _is_loopback_host(hosts[0]):
             return "the Host header does not name this machine"
-        for origin in origins:
-            if origin not in self._allowed_origins and not is_same_origin(origin, hosts[0]):
-                return "the request comes from a page of another origin"
+        strangers = [origin for origin in origins if origin not in self._allowed_origins]
+        is_allowed = bool(origins) and not strangers
+        if not all(is_same_origin(origin, hosts[0]) for origin in strangers) or (
+            not is_allowed and not _OWN_SITES.issuperset(sites)
+        ):
+            return "the request comes from a page of another origin"
         return None
 
 
