@@ -13,7 +13,7 @@ import pytest
 from licet.db.in_memory import InMemoryDb
 from licet.os import AgentOS, AuthorizationConfig, Settings, TrustedIssuer
 from licet.os.config import KeyFetching
-from licet.os.issuers import KEY_VARIABLE, VARIABLES
+from licet.os.environment import KEY_VARIABLE, VARIABLES
 from licet.os.service_accounts import DEFAULT_SCOPES
 from tests.docs.snippets import steps
 

@@ -24,7 +24,7 @@ from licet.db.records import RunQuery, SessionKey
 from licet.db.sqlite import SqliteDb
 from licet.errors import ConfigurationError, LicetError, StorageError
 from licet.os import AgentOS, AuthorizationConfig, Settings
-from licet.os.issuers import KEY_VARIABLE
+from licet.os.environment import KEY_VARIABLE
 from licet.testing import Say, ScriptedModel, TokenFactory
 from tests.support.live import LiveServer, serve
 from tests.support.world import OWNER, World
@@ -96,11 +96,11 @@ class TestKeysOfTheEnvironment:
     ) -> None:
         world, other = World(), TokenFactory(fresh_key=True)
         monkeypatch.setenv(KEY_VARIABLE, other.public_key)
-        with caplog.at_level("INFO", "licet"):
-            app = world.agent_os().get_app()
-        assert f"the verification key in {KEY_VARIABLE} is trusted too" in caplog.text
-        assert "BEGIN" not in caplog.text
-        with serve(app) as server:
+        caplog.set_level("INFO", "licet")
+        with serve(world.agent_os().get_app()) as server:
+            # When it starts: before that a server has nowhere to write it.
+            assert f"the verification key in {KEY_VARIABLE} is trusted too" in caplog.text
+            assert "BEGIN" not in caplog.text
             for tokens in (world.tokens, other):
                 headers = {"Authorization": f"Bearer {tokens.token(OWNER, scopes=['agents:read'])}"}
                 assert httpx.get(f"{server.url}/agents", headers=headers).status_code == 200
@@ -110,9 +110,9 @@ class TestKeysOfTheEnvironment:
     ) -> None:
         world = World()
         monkeypatch.setenv(KEY_VARIABLE, f"{world.tokens.public_key}\n")
-        with caplog.at_level("INFO", "licet"):
-            world.agent_os()
-        assert KEY_VARIABLE not in caplog.text
+        caplog.set_level("INFO", "licet")
+        with serve(world.agent_os().get_app()):
+            assert KEY_VARIABLE not in caplog.text
 
 
 class TestNames:

@@ -9,7 +9,8 @@ from licet.authn.key_source import KeySource
 from licet.authn.key_sources import key_source
 from licet.errors import ConfigurationError
 from licet.os.config import AuthorizationConfig
-from licet.os.issuers import KEY_VARIABLE, VARIABLES, trusted_issuers
+from licet.os.environment import KEY_VARIABLE
+from licet.os.issuers import trusted_issuers
 from licet.os.policy import build_policy
 from licet.testing import TokenFactory
 
@@ -53,53 +54,6 @@ def second(**settings: Any) -> TrustedIssuer:
 def test_what_cannot_hold_refuses_to_start(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         sources({KEY_VARIABLE: ""}, **settings)
-
-
-class TestTheEnvironment:
-    def test_its_key_is_added_to_the_others(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level("INFO")
-        (issuer,) = trusted({KEY_VARIABLE: OTHER.public_key}, **KEYS)
-        assert len(issuer.keys.keys) == 2
-        assert KEY_VARIABLE in caplog.text
-        assert "BEGIN" not in caplog.text
-
-    def test_a_key_that_is_given_twice_is_one(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level("INFO")
-        (issuer,) = trusted({KEY_VARIABLE: TOKENS.public_key + "\n"}, **KEYS)
-        assert len(issuer.keys.keys) == 1
-        assert caplog.text == ""
-
-    def test_it_stands_in_for_what_is_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level("INFO")
-        values = {
-            "jwks_file": "keys.json",
-            "jwks_url": "https://sso.test/jwks",
-            "issuer": "https://sso.test",
-            "audience": "api",
-        }
-        (issuer,) = trusted({VARIABLES[name]: value for name, value in values.items()})
-        assert {name: getattr(issuer, name) for name in values} == values
-        assert all(variable in caplog.text for variable in VARIABLES.values())
-
-    def test_the_program_stands_above_it_and_says_so(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        environ = {"JWT_ISSUER": "https://elsewhere.test"}
-        (issuer,) = trusted(environ, **KEYS, issuer="https://sso.test")
-        assert issuer.issuer == "https://sso.test"
-        assert "JWT_ISSUER is not looked at" in caplog.text
-
-    def test_a_key_set_of_the_environment_does_not_stand_beside_discovery(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        environ = {"JWT_JWKS_URL": "https://elsewhere.test/jwks"}
-        (issuer,) = trusted(environ, issuer="https://sso.test", discovery=True)
-        assert issuer.jwks_url is None
-        assert "JWT_JWKS_URL is not looked at" in caplog.text
-
-    def test_empty_variables_say_nothing(self) -> None:
-        (issuer,) = trusted({**dict.fromkeys(VARIABLES.values(), " "), KEY_VARIABLE: ""}, **KEYS)
-        assert issuer.issuer is None
 
 
 class TestSeveralIssuers:

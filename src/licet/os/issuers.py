@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
-from licet.authn.issuer import IssuerSettings, TrustedIssuer
+from licet.authn.issuer import TrustedIssuer
 from licet.authz.families import Families
 from licet.authz.scope import UnusableScope, parse_scope
 from licet.errors import ConfigurationError
 from licet.os.config import AuthorizationConfig
-
-logger = logging.getLogger(__name__)
-
-KEY_VARIABLE = "JWT_VERIFICATION_KEY"
-VARIABLES = {
-    "jwks_file": "JWT_JWKS_FILE",
-    "jwks_url": "JWT_JWKS_URL",
-    "issuer": "JWT_ISSUER",
-    "audience": "JWT_AUDIENCE",
-}
-"""The settings that the environment stands in for."""
+from licet.os.environment import KEY_VARIABLE, check_nothing_is_lost, with_environment
 
 
 def trusted_issuers(
@@ -32,15 +20,16 @@ def trusted_issuers(
     """The issuers of a configuration, the first one's settings completed from the environment.
 
     Raises:
-        ConfigurationError: there is no key, or two issuers could be taken for each other.
+        ConfigurationError: there is no key, a setting would hold for nobody, or two issuers could
+            be taken for each other.
     """
-    first = _with_environment(config, environ)
+    first = with_environment(config, environ)
     has_keys = any((first["verification_keys"], first["jwks_file"], first["jwks_url"]))
     found = list(config.issuers)
     if has_keys or first["discovery"]:
         found.insert(0, TrustedIssuer(**first))
     elif found:
-        _check_nothing_is_lost(config)
+        check_nothing_is_lost(config, environ)
     if not found:
         raise ConfigurationError(
             "authorization=True needs a key: set AuthorizationConfig(verification_keys=[...]), "
@@ -66,41 +55,6 @@ def check_roles(issuers: Sequence[TrustedIssuer], *, admin_scope: str, families:
                     raise ConfigurationError(
                         f"roles[{role!r}]: the scope {scope!r} grants nothing: {parsed.reason}"
                     )
-
-
-def _with_environment(config: AuthorizationConfig, environ: Mapping[str, str]) -> dict[str, Any]:
-    settings = {f.name: getattr(config, f.name) for f in fields(IssuerSettings)}
-    # A text is a sequence of its letters: each of them would be taken for a key.
-    if isinstance(config.verification_keys, str | bytes):
-        raise ConfigurationError("verification_keys is a list, not one text")
-    keys = list(config.verification_keys)
-    added = environ.get(KEY_VARIABLE, "").strip()
-    if added and added not in [str(key).strip() for key in keys]:
-        logger.info("the verification key in %s is trusted too", KEY_VARIABLE)
-        keys.append(added)
-    settings["verification_keys"] = keys
-    for name, variable in VARIABLES.items():
-        value = environ.get(variable, "").strip()
-        if not value:
-            continue
-        if settings[name] is None and not (name == "jwks_url" and config.discovery):
-            logger.info("%s is taken from %s", name, variable)
-            settings[name] = value
-        elif str(settings[name]) != value:
-            logger.warning("%s is not looked at: %s is set in the program", variable, name)
-    return settings
-
-
-def _check_nothing_is_lost(config: AuthorizationConfig) -> None:
-    """Refuse settings of a first issuer that has no keys: they would hold for nobody."""
-    usual = AuthorizationConfig()
-    for setting in fields(IssuerSettings):
-        given, left_out = getattr(config, setting.name), getattr(usual, setting.name)
-        if given != left_out and (given or left_out):
-            raise ConfigurationError(
-                f"{setting.name} is set for an issuer without keys: give it keys, or set "
-                f"{setting.name} on each TrustedIssuer in issuers="
-            )
 
 
 def _check_apart(issuers: Sequence[TrustedIssuer]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,11 @@ from licet.authn.trust_state import TrustState
 from licet.db.base import Db
 from licet.os.authority import Authority
 from licet.os.config import AuthorizationConfig, Settings
+from licet.os.environment import Note, notes_on_environment
 from licet.os.issuers import trusted_issuers
 from licet.os.trust_watch import TrustWatch
+
+logger = logging.getLogger(__name__)
 
 _HEADER = "authorization"
 
@@ -53,13 +57,18 @@ class Trust:
     header: str
     cookies: bool
     _service_tokens: ServiceTokenAuthenticator = field(repr=False)
+    _notes: Sequence[Note] = ()
 
     async def start(self) -> None:
         """Read what has to be known before the first request, and keep it current.
 
+        Tells what the environment has added: here, since a server writes its log from now on only.
+
         Raises:
             StorageError: the revocations cannot be read.
         """
+        for note in self._notes:
+            logger.log(note.level, note.text)
         await self.watch.start()
         await asyncio.gather(*(source.start() for _, source in self.issuers))
 
@@ -113,6 +122,7 @@ def build_trust(
         header=config.token_header_key,
         cookies=config.token_source is not TokenSource.HEADER,
         _service_tokens=service_tokens,
+        _notes=notes_on_environment(config, environ),
     )
 
 
