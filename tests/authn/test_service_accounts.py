@@ -76,19 +76,21 @@ def test_tokens_are_told_by_their_beginning_and_their_form(
 
 def test_an_account_is_a_principal_by_its_name() -> None:
     principal = service_principal(
-        account("digest", created_at_us=NOW_US + 500_000, expires_at_us=NOW_US + 9_000_000)
+        account("digest", created_at_us=NOW_US + 500_000, expires_at_us=NOW_US + 9_000_000),
+        "digest",
     )
     assert principal.owner == "@service|sa:reporter"
     assert principal.kind is PrincipalKind.SERVICE
     assert principal.scopes == ("agents:run",)
-    assert principal.token_id == "account-1"
+    assert (principal.token_id, principal.key_id) == ("account-1", "digest")
     assert (principal.issued_at, principal.expires_at) == (NOW + 0.5, NOW + 9)
-    assert service_principal(account("digest")).expires_at is None
+    assert service_principal(account("digest"), "digest").expires_at is None
 
 
 def test_sessions_stay_its_own_over_rotations() -> None:
     rotated = account("new", old_token_digest="digest", old_expires_at_us=NOW_US)
-    assert service_principal(rotated) == service_principal(account("digest"))
+    assert service_principal(rotated, "digest") == service_principal(account("digest"), "digest")
+    assert service_principal(rotated, "new").owner == service_principal(rotated, "digest").owner
 
 
 def test_the_book_finds_accounts_by_id_and_by_the_digest_of_each_token() -> None:

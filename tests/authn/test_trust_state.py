@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from licet.authn.service_accounts import service_principal
@@ -44,7 +46,7 @@ def test_it_takes_over_what_changed(state: TrustState) -> None:
     )
     assert state.number == 7
     assert state.lost(alice(token_id="t-1")) == "the token was revoked"
-    assert state.lost(service_principal(account("digest"))) is None
+    assert state.lost(service_principal(account("digest"), "digest")) is None
     assert state.accounts.find("digest") is not None
 
 
@@ -102,9 +104,20 @@ def test_the_expiry_of_a_token_is_not_its_business(state: TrustState, clock: Clo
 def test_a_service_account_is_what_is_known_of_it_now(
     state: TrustState, given: dict[str, object], why: str | None
 ) -> None:
-    principal = service_principal(account("digest"))
+    principal = service_principal(account("digest"), "digest")
     state.apply(TrustChanges(number=1, service_accounts=(account("digest", **given),)))
     assert state.lost(principal) == why
+
+
+def test_what_a_token_has_open_ends_with_the_token(state: TrustState, clock: Clock) -> None:
+    rotated = account("new", old_token_digest="old", old_expires_at_us=NOW_US + 60_000_000)
+    state.apply(TrustChanges(number=1, service_accounts=(rotated,)))
+    old, new, none = (service_principal(rotated, digest) for digest in ("old", "new", "older"))
+    ended = "the service account has another token now"
+    assert [state.lost(each) for each in (old, new, none)] == [None, None, ended]
+    clock.now += 60
+    assert [state.lost(each) for each in (old, new)] == [ended, None]
+    assert state.lost(replace(new, key_id=None)) == ended
 
 
 def test_a_revoked_token_is_no_service_account_of_that_id(state: TrustState) -> None:
@@ -115,4 +128,4 @@ def test_a_revoked_token_is_no_service_account_of_that_id(state: TrustState) -> 
             service_accounts=(account("digest"),),
         )
     )
-    assert state.lost(service_principal(account("digest"))) is None
+    assert state.lost(service_principal(account("digest"), "digest")) is None

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
@@ -276,6 +277,39 @@ class TestWhatIsUnderWay:
         assert ended["cancellation_reason"] == "the token was revoked"
         runs = httpx.get(f"{server.url}/sessions/waited/runs", **where).json()  # type: ignore[arg-type]  # as above
         assert [run["status"] for run in runs] == ["CANCELLED"]
+
+    def test_a_stream_ends_with_the_service_token_that_opened_it(self, server: LiveServer) -> None:
+        def post(path: str, **body: Any) -> dict[str, Any]:
+            answer = httpx.post(f"{server.url}{path}", json=body, headers=WORLD.admin())
+            assert answer.status_code == 201, answer.text
+            made: dict[str, Any] = answer.json()
+            return made
+
+        def streaming(made: dict[str, Any]) -> AbstractContextManager[httpx.Response]:
+            url, run = f"{server.url}/agents/alpha/runs", {"message": "hi"}
+            headers = {"Authorization": f"Bearer {made['token']}"}
+            return httpx.stream("POST", url, data=run, headers=headers, timeout=30)
+
+        first = post("/service-accounts", name="streams", scopes=["agents:run"])
+        rotate = f"/service-accounts/{first['id']}/rotate"
+        with streaming(first) as answer:
+            lines = answer.iter_lines()
+            assert any(line == "event: RunContent" for line in lines)
+            second = post(rotate, overlap_seconds=600)
+            with streaming(second) as other:
+                others = other.iter_lines()
+                assert any(line == "event: RunContent" for line in others)
+                third = post(rotate, overlap_seconds=600)
+                # The first token is replaced twice, and good no more; the second one still is.
+                data = [line for line in lines if line.startswith("data: ")]
+                assert agents(server, {"Authorization": f"Bearer {first['token']}"}).is_error
+                post(rotate, overlap_seconds=0)
+                assert agents(server, {"Authorization": f"Bearer {third['token']}"}).is_error
+                more = [line for line in others if line.startswith("data: ")]
+        for last in (data[-1], more[-1]):
+            said = json.loads(last.removeprefix("data: "))
+            assert said["event"] == "RunCancelled"
+            assert said["reason"] == "the service account has another token now"
 
     def test_a_websocket_of_ones_own_is_closed(self, server: LiveServer) -> None:
         headers = WORLD.bearer(STRANGER, jti="on the line")

@@ -37,7 +37,9 @@ class Principal:
 
     ``issued_at`` and ``expires_at`` are epoch seconds; ``token_id`` is the ``jti``, else a digest
     of the token's signing input (of a service account: its id); ``key_id`` names the key that made
-    the signature, not the one that the token claims; ``sid`` is the login session at the issuer.
+    the signature, not the one that the token claims (of a service account: the SHA-256 digest of
+    the token that was presented, which may be its old one); ``sid`` is the login session at the
+    issuer.
     ``scopes`` are as the token names them and its roles stand for, not yet interpreted.
     ``dependencies`` and ``session_state`` are claims that runs of this principal receive.
     """

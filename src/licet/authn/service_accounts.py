@@ -59,8 +59,11 @@ def token_digest(token: bytes) -> str:
     return hashlib.sha256(token).hexdigest()
 
 
-def service_principal(account: ServiceAccountRecord) -> Principal:
-    """Who a service account is. Its sessions stay its own over rotations, by its name."""
+def service_principal(account: ServiceAccountRecord, digest: str) -> Principal:
+    """Who a service account is, that presents its token of that digest.
+
+    Its sessions stay its own over rotations, by its name.
+    """
     expires_at_us = account.expires_at_us
     return Principal(
         issuer_alias=SERVICE_ALIAS,
@@ -68,6 +71,7 @@ def service_principal(account: ServiceAccountRecord) -> Principal:
         subject=f"{SERVICE_PREFIX}{account.name}",
         scopes=account.scopes,
         token_id=account.id,
+        key_id=digest,
         issued_at=account.created_at_us / _MICROSECONDS,
         expires_at=None if expires_at_us is None else expires_at_us / _MICROSECONDS,
         kind=PrincipalKind.SERVICE,

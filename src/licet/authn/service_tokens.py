@@ -91,7 +91,7 @@ class ServiceTokenAuthenticator:
         if refusal_of_token(account, digest, now=self._now()) is not None:
             self._limit.failed(credentials.client)
             return _UNKNOWN
-        principal = service_principal(account)
+        principal = service_principal(account, digest)
         if self._state.lost(principal) is None:
             self._note_use(account)
         return Authenticated(principal)

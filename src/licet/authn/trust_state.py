@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from licet.authn.principal import Principal, PrincipalKind
 from licet.authn.revocation import RevocationList
-from licet.authn.service_accounts import AccountBook, refusal_of_account
+from licet.authn.service_accounts import AccountBook, refusal_of_account, refusal_of_token
 from licet.db.trust_records import TrustChanges
 
 DEFAULT_MAX_AGE_SECONDS = 5.0
@@ -72,12 +72,18 @@ class TrustState:
     def lost(self, principal: Principal) -> str | None:
         """Why the principal's authority is gone; None: it is not.
 
-        The expiry of a token is not looked at; that of a service account is.
+        The expiry of a token is not looked at; that of a service account is, and the end of the
+        token that it has presented: what that has open ends with it.
         """
-        now = self._now()
         if principal.kind is PrincipalKind.SERVICE:
-            account = self.accounts.get(principal.token_id)
-            if account is None:
-                return "the service account is not known"
-            return refusal_of_account(account, self.revocations, now=now)
-        return self.revocations.reason(principal, now=now)
+            return self._service_lost(principal)
+        return self.revocations.reason(principal, now=self._now())
+
+    def _service_lost(self, principal: Principal) -> str | None:
+        now = self._now()
+        account = self.accounts.get(principal.token_id)
+        if account is None:
+            return "the service account is not known"
+        return refusal_of_account(account, self.revocations, now=now) or refusal_of_token(
+            account, principal.key_id or "", now=now
+        )
