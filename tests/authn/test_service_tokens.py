@@ -19,6 +19,7 @@ from licet.authn.failure_limit import FailureLimit
 from licet.authn.service_accounts import new_token
 from licet.authn.service_tokens import ServiceTokenAuthenticator
 from licet.authn.trust_state import TrustState
+from licet.db.trust_records import Rotation
 from tests.authn.parts import NOW, NOW_US, Clock, Store, account, bearer
 
 TOKEN, OTHER = new_token(), new_token()
@@ -129,9 +130,7 @@ async def test_after_a_rotation_both_tokens_are_taken_for_the_overlap(world: Wor
     await world.follow()
     rotated = await world.store.rotate_service_account(
         "account-1",
-        token_digest=OTHER.digest,
-        token_prefix=OTHER.prefix,
-        expires_at_us=None,
+        rotation=Rotation(token_digest=OTHER.digest, token_prefix=OTHER.prefix, expires_at_us=None),
         old_expires_at_us=NOW_US + 60_000_000,
         now_us=NOW_US,
     )

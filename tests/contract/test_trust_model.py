@@ -22,7 +22,7 @@ from licet.db.trust_records import (
 )
 from licet.errors import LicetError
 from tests.contract.conftest import KINDS, MakeDb
-from tests.contract.trust_rows import account, everything, forget_everything, revocation
+from tests.contract.trust_rows import account, everything, forget_everything, revocation, rotation
 
 # Each new row brings an id that no other has: the examples are about names, values and times.
 _ids = st.uuids(version=4).map(str)
@@ -64,14 +64,15 @@ accounts = st.builds(
     expires_at_us=optional,
     last_used_at_us=optional,
 )
-rotations = st.fixed_dictionaries(
-    {
-        "token_digest": st.sampled_from("def"),
-        "token_prefix": st.just("p"),
-        "expires_at_us": optional,
-        "old_expires_at_us": moments,
-        "now_us": moments,
-    }
+rotations = st.builds(
+    rotation,
+    token_digest=st.sampled_from("def"),
+    token_prefix=st.just("p"),
+    expires_at_us=optional,
+    rotator_subject=st.none() | st.sampled_from(["s", "z"]),
+    rotator_issued_at_us=moments,
+    old_expires_at_us=moments,
+    now_us=moments,
 )
 
 
@@ -85,6 +86,7 @@ changes = st.one_of(
     calls("delete_revocation", ids, deleted_at_us=moments),
     calls("create_service_account", accounts),
     st.builds(Call, st.just("rotate_service_account"), st.tuples(ids), rotations),
+    calls("end_service_token", ids, token_digest=st.sampled_from("def")),
     calls("revoke_service_account", ids, revoked_at_us=moments),
     calls("touch_service_account", ids, last_used_at_us=moments),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,17 @@ from tests.contract.trust_rows import account, everything, number_of, rotation
 async def test_an_account_comes_back_as_it_was_with_a_number(db: Db) -> None:
     given = account(
         scopes=("agents:é:run", ""),
+        rotator_alias="partner",
+        rotator_subject="bob",
+        rotator_issued_at_us=6,
         old_token_digest="b" * 64,
         old_expires_at_us=7,
+        old_rotator_alias="main",
+        old_rotator_subject="carol",
+        old_rotator_issued_at_us=5,
         creator_alias="main",
         creator_subject="alice",
+        creator_issued_at_us=4,
         expires_at_us=99,
         last_used_at_us=8,
     )
@@ -97,7 +105,113 @@ async def test_rotating_gives_another_token_and_keeps_the_old_for_a_while(db: Db
     changes = await trust.changes(after=rotated.change_number - 1)
     assert (changes.number, changes.service_accounts) == (rotated.change_number, (rotated,))
     assert await trust.find_service_account("new") == rotated
+    assert given.token_digest is not None
     assert await trust.find_service_account(given.token_digest) == rotated
+
+
+async def test_rotating_says_who_had_each_token_made(db: Db) -> None:
+    trust = db.trust()
+    await trust.create_service_account(given := account(creator_alias="main", creator_subject="a"))
+    bob: dict[str, Any] = {
+        "rotator_alias": "main",
+        "rotator_subject": "bob",
+        "rotator_issued_at_us": 7,
+    }
+    first = await trust.rotate_service_account(given.id, **rotation(token_digest="one", **bob))
+    assert first is not None
+    assert {name: getattr(first, name) for name in bob} == bob
+    assert first.old_rotator_alias is first.old_rotator_subject is None
+    second = await trust.rotate_service_account(given.id, **rotation(token_digest="two"))
+    assert second is not None
+    assert (second.rotator_alias, second.rotator_subject, second.rotator_issued_at_us) == (
+        None,
+        None,
+        0,
+    )
+    assert {name: getattr(second, f"old_{name}") for name in bob} == bob
+
+
+async def test_a_token_that_is_ended_is_gone_for_good_and_the_other_stays(db: Db) -> None:
+    trust = db.trust()
+    await trust.create_service_account(given := account(token_digest="one"))
+    made = await trust.rotate_service_account(
+        given.id, **rotation(token_digest="two", rotator_alias="main", rotator_subject="bob")
+    )
+    assert made is not None
+    ended = await trust.end_service_token(given.id, token_digest="two")
+    assert ended is not None
+    assert ended == replace(
+        made,
+        token_digest=None,
+        token_prefix="",
+        rotator_alias=None,
+        rotator_subject=None,
+        change_number=ended.change_number,
+    )
+    changes = await trust.changes(after=ended.change_number - 1)
+    assert (changes.number, changes.service_accounts) == (ended.change_number, (ended,))
+    assert await trust.find_service_account("two") is None
+    assert await trust.find_service_account("one") == ended
+    for unknown in ("two", "three"):
+        assert await trust.end_service_token(given.id, token_digest=unknown) is None
+    assert await trust.end_service_token("unknown", token_digest="one") is None
+    assert await trust.get_service_account(given.id) == ended
+
+
+async def test_the_old_token_can_be_ended_too(db: Db) -> None:
+    trust = db.trust()
+    await trust.create_service_account(
+        given := account(
+            token_digest="one",
+            rotator_alias="main",
+            rotator_subject="bob",
+            rotator_issued_at_us=5,
+        )
+    )
+    made = await trust.rotate_service_account(given.id, **rotation(token_digest="two"))
+    ended = await trust.end_service_token(given.id, token_digest="one")
+    assert made is not None
+    assert ended is not None
+    assert ended == replace(
+        made,
+        old_token_digest=None,
+        old_expires_at_us=None,
+        old_rotator_alias=None,
+        old_rotator_subject=None,
+        old_rotator_issued_at_us=0,
+        change_number=ended.change_number,
+    )
+    assert await trust.find_service_account("one") is None
+    assert await trust.find_service_account("two") == ended
+
+
+@pytest.mark.parametrize(("asked", "stands"), [(59, 59), (61, 60)])
+async def test_rotating_after_the_current_token_was_ended_keeps_the_old_one(
+    db: Db, asked: int, stands: int
+) -> None:
+    trust = db.trust()
+    await trust.create_service_account(
+        given := account(token_digest="one", rotator_alias="main", rotator_subject="carol")
+    )
+    await trust.rotate_service_account(given.id, **rotation(token_digest="two"))
+    await trust.end_service_token(given.id, token_digest="two")
+    found = await trust.rotate_service_account(
+        given.id, **rotation(token_digest="three", old_expires_at_us=asked)
+    )
+    assert found is not None
+    assert (found.token_digest, found.old_token_digest) == ("three", "one")
+    assert found.old_expires_at_us == stands
+    assert (found.old_rotator_alias, found.old_rotator_subject) == ("main", "carol")
+
+
+async def test_rotating_after_its_only_token_was_ended_leaves_no_old_one(db: Db) -> None:
+    trust = db.trust()
+    await trust.create_service_account(given := account(token_digest="one", expires_at_us=500))
+    await trust.end_service_token(given.id, token_digest="one")
+    found = await trust.rotate_service_account(given.id, **rotation(token_digest="two"))
+    assert found is not None
+    assert (found.token_digest, found.old_token_digest) == ("two", None)
+    assert found.old_expires_at_us is None
 
 
 async def test_an_older_token_ends_with_the_second_rotation(db: Db) -> None:
@@ -107,6 +221,7 @@ async def test_an_older_token_ends_with_the_second_rotation(db: Db) -> None:
     third = await trust.rotate_service_account(given.id, **rotation(token_digest="third"))
     assert third is not None
     assert third.old_token_digest == "second"
+    assert given.token_digest is not None
     assert await trust.find_service_account(given.token_digest) is None
 
 
@@ -155,6 +270,7 @@ async def test_revoking_is_done_once_and_told(db: Db) -> None:
     assert changes.service_accounts == (revoked,)
     assert await trust.revoke_service_account(given.id, revoked_at_us=30) == revoked
     assert await trust.get_service_account(given.id) == revoked
+    assert given.token_digest is not None
     assert await trust.find_service_account(given.token_digest) == revoked
     assert await trust.revoke_service_account("unknown", revoked_at_us=20) is None
 

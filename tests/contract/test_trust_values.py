@@ -21,11 +21,18 @@ ACCOUNT_TEXTS = [
     "name",
     "token_digest",
     "token_prefix",
+    "rotator_alias",
+    "rotator_subject",
     "old_token_digest",
+    "old_rotator_alias",
+    "old_rotator_subject",
     "creator_alias",
     "creator_subject",
 ]
 ACCOUNT_NUMBERS = [
+    "rotator_issued_at_us",
+    "old_rotator_issued_at_us",
+    "creator_issued_at_us",
     "created_at_us",
     "expires_at_us",
     "old_expires_at_us",
@@ -58,6 +65,10 @@ async def test_texts_come_back_as_they_were(db: Db, text: str) -> None:
         token_prefix=text,
         creator_alias=text,
         creator_subject=text,
+        rotator_alias=text,
+        rotator_subject=text,
+        old_rotator_alias=text,
+        old_rotator_subject=text,
     )
     assert await trust.create_service_account(made) is True
     found = await trust.find_service_account(key)
@@ -156,6 +167,9 @@ async def test_a_scope_that_is_no_text_of_unicode_is_refused(db: Db) -> None:
         {"token_prefix": "\ud83d"},
         {"expires_at_us": 2**63},
         {"old_expires_at_us": 2**63},
+        {"rotator_alias": "a\0"},
+        {"rotator_subject": "\ud83d"},
+        {"rotator_issued_at_us": 2**63},
     ],
 )
 async def test_a_rotation_that_cannot_be_stored_is_refused(db: Db, change: dict[str, Any]) -> None:
@@ -203,6 +217,8 @@ async def test_nothing_is_found_under_a_key_that_cannot_be_stored(db: Db, bad: s
     assert await trust.find_service_account(bad) is None
     assert await trust.revoke_service_account(bad, revoked_at_us=20) is None
     assert await trust.rotate_service_account(bad, **rotation()) is None
+    assert await trust.end_service_token(bad, token_digest="d") is None
+    assert await trust.end_service_token("unknown", token_digest=bad) is None
     await trust.touch_service_account(bad, last_used_at_us=20)
     after = await everything(db)
     assert (after.revocations, after.service_accounts) == (

@@ -10,6 +10,7 @@ from licet.db.sql_db import SqlDb
 from licet.db.trust_records import (
     RevocationKind,
     RevocationRecord,
+    Rotation,
     ServiceAccountRecord,
     TrustChanges,
 )
@@ -50,15 +51,18 @@ def account(name: str = "robot", **values: Any) -> ServiceAccountRecord:
     )
 
 
-def rotation(**values: Any) -> dict[str, Any]:
+def rotation(*, old_expires_at_us: int = 60, now_us: int = 50, **token: Any) -> dict[str, Any]:
     """What ``rotate_service_account`` is called with."""
-    return {
+    new = {
         "token_digest": uuid.uuid4().hex * 2,
         "token_prefix": "licet_sa_wxyz",
         "expires_at_us": None,
-        "old_expires_at_us": 60,
-        "now_us": 50,
-        **values,
+        **token,
+    }
+    return {
+        "rotation": Rotation(**new),
+        "old_expires_at_us": old_expires_at_us,
+        "now_us": now_us,
     }
 
 

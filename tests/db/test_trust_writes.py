@@ -64,6 +64,7 @@ def test_every_write_takes_the_row_of_the_topic_first() -> None:
         trust_writes.forget_expired(now_us=1),
         trust_writes.create_service_account(account()),
         trust_writes.rotate_service_account("a", **rotation()),
+        trust_writes.end_service_token("a", token_digest="d"),
         trust_writes.revoke_service_account("a", revoked_at_us=1),
         trust_writes.touch_service_account("a", last_used_at_us=1),
     ):

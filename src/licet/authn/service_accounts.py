@@ -144,5 +144,5 @@ def refusal_of_token(account: ServiceAccountRecord, digest: str, *, now: float) 
 
 
 def _digests(account: ServiceAccountRecord) -> tuple[str, ...]:
-    old = account.old_token_digest
-    return (account.token_digest,) if old is None else (account.token_digest, old)
+    digests = (account.token_digest, account.old_token_digest)
+    return tuple(digest for digest in digests if digest is not None)

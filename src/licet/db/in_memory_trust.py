@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TypeVar
 
+from licet.db.account_tokens import rotated, without_token
 from licet.db.codec import storable
 from licet.db.in_memory_topics import InMemoryTopics
 from licet.db.trust_base import TrustStore
@@ -16,6 +17,7 @@ from licet.db.trust_records import (
     RevocationPage,
     RevocationQuery,
     RevocationRecord,
+    Rotation,
     ServiceAccountPage,
     ServiceAccountQuery,
     ServiceAccountRecord,
@@ -104,34 +106,32 @@ class _InMemoryTrust(TrustStore):
         self,
         account_id: str,
         *,
-        token_digest: str,
-        token_prefix: str,
-        expires_at_us: int | None,
+        rotation: Rotation,
         old_expires_at_us: int,
         now_us: int,
     ) -> ServiceAccountRecord | None:
         if not storable(account_id):
             return None
-        check_values(
-            token_digest=token_digest,
-            token_prefix=token_prefix,
-            expires_at_us=expires_at_us,
-            old_expires_at_us=old_expires_at_us,
-        )
+        check_values(**asdict(rotation), old_expires_at_us=old_expires_at_us)
         with self._lock:
             account = self._accounts.get(account_id)
             if account is None or self._active(account.name, now_us) != [account]:
                 return None
-            own = account.expires_at_us
-            self._accounts[account_id] = replace(
-                account,
-                token_digest=token_digest,
-                token_prefix=token_prefix,
-                expires_at_us=expires_at_us,
-                old_token_digest=account.token_digest,
-                old_expires_at_us=min(old_expires_at_us, old_expires_at_us if own is None else own),
-                change_number=self._raised(),
-            )
+            changed = rotated(account, rotation, old_expires_at_us=old_expires_at_us)
+            self._accounts[account_id] = replace(changed, change_number=self._raised())
+            return self._accounts[account_id]
+
+    async def end_service_token(
+        self, account_id: str, *, token_digest: str
+    ) -> ServiceAccountRecord | None:
+        with self._lock:
+            account = self._accounts.get(account_id)
+            if account is None:
+                return None
+            changed = without_token(account, token_digest)
+            if changed is account:
+                return None
+            self._accounts[account_id] = replace(changed, change_number=self._raised())
             return self._accounts[account_id]
 
     async def revoke_service_account(

@@ -15,6 +15,7 @@ from licet.db.trust_records import (
     RevocationPage,
     RevocationQuery,
     RevocationRecord,
+    Rotation,
     ServiceAccountPage,
     ServiceAccountQuery,
     ServiceAccountRecord,
@@ -72,9 +73,7 @@ class _SqlTrust(TrustStore):
         self,
         account_id: str,
         *,
-        token_digest: str,
-        token_prefix: str,
-        expires_at_us: int | None,
+        rotation: Rotation,
         old_expires_at_us: int,
         now_us: int,
     ) -> ServiceAccountRecord | None:
@@ -83,12 +82,19 @@ class _SqlTrust(TrustStore):
         return await self.db.write(
             trust_writes.rotate_service_account(
                 account_id,
-                token_digest=token_digest,
-                token_prefix=token_prefix,
-                expires_at_us=expires_at_us,
+                rotation=rotation,
                 old_expires_at_us=old_expires_at_us,
                 now_us=now_us,
             )
+        )
+
+    async def end_service_token(
+        self, account_id: str, *, token_digest: str
+    ) -> ServiceAccountRecord | None:
+        if not storable(account_id, token_digest):
+            return None
+        return await self.db.write(
+            trust_writes.end_service_token(account_id, token_digest=token_digest)
         )
 
     async def revoke_service_account(

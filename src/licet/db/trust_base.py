@@ -9,6 +9,7 @@ from licet.db.trust_records import (
     RevocationPage,
     RevocationQuery,
     RevocationRecord,
+    Rotation,
     ServiceAccountPage,
     ServiceAccountQuery,
     ServiceAccountRecord,
@@ -64,17 +65,24 @@ class TrustStore(Protocol):
         self,
         account_id: str,
         *,
-        token_digest: str,
-        token_prefix: str,
-        expires_at_us: int | None,
+        rotation: Rotation,
         old_expires_at_us: int,
         now_us: int,
     ) -> ServiceAccountRecord | None:
         """Give an account another token, and answer the account.
 
         The token that it had stays good until ``old_expires_at_us``, or until its own expiry where
-        that comes first. An older one ends now. None: there is no such account, or it is revoked
-        or expired at ``now_us``, or another active one has its name.
+        that comes first. An older one ends now; where the current one was ended, that is the token
+        that it had. None: there is no such account, or it is revoked or expired at ``now_us``, or
+        another active one has its name.
+        """
+
+    async def end_service_token(
+        self, account_id: str, *, token_digest: str
+    ) -> ServiceAccountRecord | None:
+        """End a token of an account for good, the current or the old one; answer the account.
+
+        The other one stays as it is. None: there is no such account, or it has no such token.
         """
 
     async def revoke_service_account(

@@ -58,25 +58,50 @@ class RevocationRecord:
 class ServiceAccountRecord:
     """A service account. Of its tokens only SHA-256 digests (hexadecimal) are stored.
 
-    ``old_token_digest`` is the token before the last rotation, good until ``old_expires_at_us``.
-    ``expires_at_us`` None: never. ``creator_alias`` and ``creator_subject`` are None when the
-    operator made it at the command line. One account of a name is active at a time.
+    ``token_digest`` None: its token was ended, and it needs another. ``old_token_digest`` is the
+    token before the last rotation, good until ``old_expires_at_us``. ``expires_at_us`` None: never.
+
+    ``creator_…`` is who made the account, with which token: what that has as its time of issue, 0
+    where it has none. ``rotator_…`` is the same of who had the current token made by a rotation,
+    and ``old_rotator_…`` of the old one. Alias and subject are None where it was the operator at
+    the command line, and of a rotator where there was no rotation.
+
+    One account of a name is active at a time.
     """
 
     id: str
     name: str
     scopes: tuple[str, ...]
-    token_digest: str
+    token_digest: str | None
     token_prefix: str
+    rotator_alias: str | None = None
+    rotator_subject: str | None = None
+    rotator_issued_at_us: int = 0
     old_token_digest: str | None = None
     old_expires_at_us: int | None = None
+    old_rotator_alias: str | None = None
+    old_rotator_subject: str | None = None
+    old_rotator_issued_at_us: int = 0
     creator_alias: str | None = None
     creator_subject: str | None = None
+    creator_issued_at_us: int = 0
     created_at_us: int
     expires_at_us: int | None = None
     last_used_at_us: int | None = None
     revoked_at_us: int | None = None
     change_number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """The token that an account is given, its expiry, and who has it made."""
+
+    token_digest: str
+    token_prefix: str
+    expires_at_us: int | None
+    rotator_alias: str | None = None
+    rotator_subject: str | None = None
+    rotator_issued_at_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

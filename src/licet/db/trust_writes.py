@@ -8,6 +8,7 @@ order of commits, what a write finds does not change under it, and none waits in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from licet.db.codec import within_columns
@@ -20,7 +21,7 @@ from licet.db.trust_codec import (
     service_account_record,
     service_account_row,
 )
-from licet.db.trust_records import TRUST_TOPIC, RevocationRecord, ServiceAccountRecord
+from licet.db.trust_records import TRUST_TOPIC, RevocationRecord, Rotation, ServiceAccountRecord
 from licet.db.writes import Answer, Statement, Write
 
 # After every session: of all that a transaction locks, this is what others wait for most.
@@ -84,14 +85,32 @@ _CREATE_ACCOUNT = (
     f"SELECT {_marks(SERVICE_ACCOUNT_COLUMNS)} WHERE NOT EXISTS "
     f"(SELECT 1 FROM licet_service_accounts WHERE name = ? AND {_ACTIVE})"
 )
+# What becomes the old token: the current one, or, where that was ended, the old one that there is.
+_OLD_END = "CASE WHEN token_digest IS NULL THEN old_expires_at_us ELSE expires_at_us END"
+_OLD_ROTATOR = ", ".join(
+    f"old_{name} = CASE WHEN token_digest IS NULL THEN old_{name} ELSE {name} END"
+    for name in ("rotator_alias", "rotator_subject", "rotator_issued_at_us")
+)
+_NEW_TOKEN = tuple(field.name for field in fields(Rotation))
 _ROTATE_ACCOUNT = (
-    "UPDATE licet_service_accounts SET old_token_digest = token_digest, old_expires_at_us = "  # noqa: S608 - constants
-    "CASE WHEN expires_at_us < ? THEN expires_at_us ELSE ? END, "
-    f"token_digest = ?, token_prefix = ?, expires_at_us = ?, change_number = {_NUMBER} "
+    "UPDATE licet_service_accounts SET old_token_digest = COALESCE(token_digest, old_token_digest),"  # noqa: S608 - constants
+    " old_expires_at_us = CASE WHEN COALESCE(token_digest, old_token_digest) IS NULL THEN NULL "
+    f"WHEN ({_OLD_END}) < ? THEN ({_OLD_END}) ELSE ? END, {_OLD_ROTATOR}, "
+    f"{', '.join(f'{name} = ?' for name in _NEW_TOKEN)}, change_number = {_NUMBER} "
     f"WHERE id = ? AND {_ACTIVE} AND NOT EXISTS (SELECT 1 FROM licet_service_accounts AS other "
     "WHERE other.name = licet_service_accounts.name AND other.id <> licet_service_accounts.id "
     "AND other.revoked_at_us IS NULL "
     "AND (other.expires_at_us IS NULL OR other.expires_at_us > ?))"
+)
+_END_TOKEN = (
+    "UPDATE licet_service_accounts SET token_digest = NULL, token_prefix = '', "  # noqa: S608 - constants
+    "rotator_alias = NULL, rotator_subject = NULL, rotator_issued_at_us = 0, "
+    f"change_number = {_NUMBER} WHERE id = ? AND token_digest = ?"
+)
+_END_OLD_TOKEN = (
+    "UPDATE licet_service_accounts SET old_token_digest = NULL, old_expires_at_us = NULL, "  # noqa: S608 - constants
+    "old_rotator_alias = NULL, old_rotator_subject = NULL, old_rotator_issued_at_us = 0, "
+    f"change_number = {_NUMBER} WHERE id = ? AND old_token_digest = ?"
 )
 _REVOKE_ACCOUNT = (
     f"UPDATE licet_service_accounts SET revoked_at_us = ?, change_number = {_NUMBER} "  # noqa: S608 - constants
@@ -150,25 +169,23 @@ def create_service_account(account: ServiceAccountRecord) -> Write[bool]:
 def rotate_service_account(
     account_id: str,
     *,
-    token_digest: str,
-    token_prefix: str,
-    expires_at_us: int | None,
+    rotation: Rotation,
     old_expires_at_us: int,
     now_us: int,
 ) -> Write[ServiceAccountRecord | None]:
     """Change the token of an active account, and read the account."""
-    check_values(
-        token_digest=token_digest,
-        token_prefix=token_prefix,
-        expires_at_us=expires_at_us,
-        old_expires_at_us=old_expires_at_us,
-    )
+    token = {name: getattr(rotation, name) for name in _NEW_TOKEN}
+    check_values(**token, old_expires_at_us=old_expires_at_us)
     now_us = within_columns(now_us)
-    token = (token_digest, token_prefix, expires_at_us)
-    parameters = (old_expires_at_us, old_expires_at_us, *token, account_id, now_us, now_us)
-    return _change_account(
-        Statement(_ROTATE_ACCOUNT, parameters), account_id, none_if_unchanged=True
-    )
+    parameters = (old_expires_at_us, old_expires_at_us, *token.values(), account_id, now_us, now_us)
+    return _change_account(Statement(_ROTATE_ACCOUNT, parameters), account_id=account_id)
+
+
+def end_service_token(account_id: str, *, token_digest: str) -> Write[ServiceAccountRecord | None]:
+    """Take a token from an account, and read the account."""
+    which = (account_id, token_digest)
+    ending = Statement(_END_TOKEN, which), Statement(_END_OLD_TOKEN, which)
+    return _change_account(*ending, account_id=account_id)
 
 
 def revoke_service_account(
@@ -177,7 +194,7 @@ def revoke_service_account(
     """Mark an account as revoked, and read it."""
     check_values(revoked_at_us=revoked_at_us)
     revoking = Statement(_REVOKE_ACCOUNT, (revoked_at_us, account_id))
-    return _change_account(revoking, account_id, none_if_unchanged=False)
+    return _change_account(revoking, account_id=account_id, none_if_unchanged=False)
 
 
 def touch_service_account(account_id: str, *, last_used_at_us: int) -> Write[None]:
@@ -188,15 +205,16 @@ def touch_service_account(account_id: str, *, last_used_at_us: int) -> Write[Non
 
 
 def _change_account(
-    changing: Statement, account_id: str, *, none_if_unchanged: bool
+    *changing: Statement, account_id: str, none_if_unchanged: bool = True
 ) -> Write[ServiceAccountRecord | None]:
     def conclude(answers: Sequence[Answer]) -> ServiceAccountRecord | None:
-        _, changed, read = answers
-        if not read.rows or (none_if_unchanged and changed.touched == 0):
+        _, *changed, read = answers
+        is_changed = any(answer.touched for answer in changed)
+        if not read.rows or (none_if_unchanged and not is_changed):
             return None
         return service_account_record(read.rows[0])
 
-    return Write(_KEY, (_RAISE, changing, Statement(_SELECT_ACCOUNT, (account_id,))), conclude)
+    return Write(_KEY, (_RAISE, *changing, Statement(_SELECT_ACCOUNT, (account_id,))), conclude)
 
 
 def _new_row(revocation: RevocationRecord) -> tuple[Any, ...]:

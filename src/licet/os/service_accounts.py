@@ -14,7 +14,7 @@ from licet.authz.families import Families
 from licet.authz.grants import Grants
 from licet.authz.scope import AdminScope, Scope, UnusableScope, parse_scope
 from licet.db.trust_base import TrustStore
-from licet.db.trust_records import ServiceAccountRecord
+from licet.db.trust_records import Rotation, ServiceAccountRecord
 from licet.errors import ConflictError, InvalidInputError, LicetError, NotFoundError
 
 DEFAULT_SCOPES = ("agents:run", "teams:run", "workflows:run", "sessions:read", "config:read")
@@ -142,11 +142,14 @@ class Minting:
         # Whoever rotates gets the token into their hands.
         _check_holds(grantor, self._parsed(account.scopes))
         now_us, token = self._now_us(), new_token()
-        rotated = await self._store.rotate_service_account(
-            account_id,
+        rotation = Rotation(
             token_digest=token.digest,
             token_prefix=token.prefix,
             expires_at_us=_renewed_us(account, now_us, expires_in_days),
+        )
+        rotated = await self._store.rotate_service_account(
+            account_id,
+            rotation=rotation,
             old_expires_at_us=now_us + overlap_seconds * 1_000_000,
             now_us=now_us,
         )
