@@ -21,6 +21,7 @@ from licet.os.open_requests import OpenRequests
 from licet.os.openapi import describe
 from licet.os.policy import Policy, build_policy
 from licet.os.problems import add_error_handlers
+from licet.os.query_filter import keep_queries_out_of_the_log
 from licet.os.routes.agent_runs import agent_run_routes
 from licet.os.routes.agents import agent_routes
 from licet.os.routes.core import core_routes
@@ -260,6 +261,8 @@ class AgentOS:
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any] | None]:
+            # Here, in each process that serves, by whatever means it is served.
+            keep_queries_out_of_the_log()
             unbound = self._table.unbound()
             if unbound:
                 raise ConfigurationError(
