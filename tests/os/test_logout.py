@@ -20,6 +20,7 @@ from tests.support.world import CLIENT_ID, ISSUER, OS_ID, IssuerTokens, World
 TOKENS = IssuerTokens()
 WORLD = World(tokens=TOKENS)
 CONFIG = {"issuer": ISSUER, "oidc_client_id": CLIENT_ID}
+FORM = {"content-type": "application/x-www-form-urlencoded"}
 OTHER_KEY = TokenFactory(fresh_key=True)
 
 
@@ -162,12 +163,18 @@ def test_what_does_not_verify_logs_nobody_out(
         {"data": {"logout_token": ["a", "b"]}},
         {"content": b"logout_token=x", "headers": {"content-type": "text/plain"}},
         {"files": {"logout_token": b"x"}},
+        {"content": b"logout_token=%ff", "headers": FORM},
+        {"content": b"&" * 2000, "headers": FORM},
     ],
 )
-def test_only_a_form_with_one_token_is_read(server: LiveServer, sent: dict[str, Any]) -> None:
+def test_only_a_form_with_one_token_is_read(
+    server: LiveServer, sent: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "licet")
     answer = httpx.post(f"{server.url}/oidc/backchannel-logout", **sent)
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid_request"
+    assert caplog.text.count("refused a logout token: ") == 1
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])

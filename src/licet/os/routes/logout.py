@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request, Response
 
 from licet.authn.refusal import KeysUnavailableError, TokenRefusedError
+from licet.errors import InvalidInputError
 from licet.os.revocations import Revoking
 from licet.os.rules import public
 from licet.os.schemas import LOGOUT_BODY
@@ -76,7 +77,11 @@ async def _body(request: Request) -> bytes | None:
 
 
 async def _logout_token(body: bytes) -> bytes:
-    found = [v for k, v in await urlencoded_fields(body) if k == "logout_token"]
+    try:
+        fields = await urlencoded_fields(body)
+    except InvalidInputError as error:
+        raise TokenRefusedError(f"the body is not {error.expected}") from None
+    found = [value for name, value in fields if name == "logout_token"]
     if len(found) != 1:
         raise TokenRefusedError("the form has not one logout_token")
     try:
