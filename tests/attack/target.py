@@ -27,6 +27,8 @@ SCOPE = "vault:open"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNAUTHORIZED = frozenset((401,))
 DENIALS = "licet.os.denial"
+# Uvicorn's own: a line for each request, and what it says of requests that it cannot read.
+ACCESS, PARSER = "uvicorn.access", "uvicorn.error"
 _SEGMENT = re.compile(rb"[^\s.,;=:\"]{12,}")
 # Uvicorn's word on each handshake that is answered as HTTP; there is nothing wrong with those.
 _ANSWERED_HANDSHAKE = "ASGI callable returned without completing handshake."
@@ -149,21 +151,23 @@ class Watch:
         self._caplog = caplog
         self._secrets = tuple(secrets)
         caplog.set_level(logging.DEBUG, "licet")
+        for name in (ACCESS, PARSER):
+            caplog.set_level(logging.DEBUG, name)
 
     def refused(
         self,
         attacked: Target,
         attack: Callable[[], Answer],
         *,
-        reason: str,
-        sent: bytes | str = b"",
+        reason: str | Mapping[int, str],
+        sent: bytes | str,
         statuses: Collection[int] = UNAUTHORIZED,
         logger: str = DENIALS,
     ) -> Answer:
         """Attack, and see to it that it was refused, for this reason, and in the right manner.
 
-        ``sent`` is the token (or whatever holds it), of which nothing may be seen again;
-        ``logger`` the one that says why, on one line.
+        ``reason`` may tell that of each status. ``sent`` is the token (or whatever holds it), of
+        which nothing may be seen again; ``logger`` the one that says why, on one line.
         """
         self._caplog.clear()
         visits = attacked.visits
@@ -173,8 +177,12 @@ class Watch:
         assert b"treasure" not in answer.body
         if answer.status == 401:  # RFC 6750 §3
             assert answer.headers["www-authenticate"].startswith("Bearer")
-        if _UNPARSED not in answer.body:
-            self._check_log(answer, reason, logger)
+        if answer.body == _UNPARSED:
+            # Nothing more is known of it, and nothing more is said.
+            logger, reason = PARSER, _UNPARSED.decode()
+        self._check_log(
+            answer, reason if isinstance(reason, str) else reason[answer.status], logger
+        )
         seen = (self._caplog.text + repr(answer)).encode("utf-8", "replace")
         for secret in (*self._secrets, *_SEGMENT.findall(_bytes(sent))):
             assert secret not in seen, "something of the token can be read"
@@ -189,11 +197,12 @@ class Watch:
         return answer
 
     def _check_log(self, answer: Answer, reason: str, logger: str) -> None:
+        assert reason, "a row has to say why it is refused"
         records = self._caplog.records
-        (said,) = [record for record in records if record.name == logger]
-        assert said.levelno == logging.INFO
+        (said,) = [record for record in records if record.name in {DENIALS, logger}]
         assert reason in said.getMessage()
         if logger == DENIALS:
+            assert said.levelno == logging.INFO
             assert said.getMessage().startswith(f"denied {answer.status} ")
         errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
         assert set(errors) <= {_ANSWERED_HANDSHAKE}

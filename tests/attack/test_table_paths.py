@@ -12,14 +12,30 @@ from licet.authz.families import DEFAULT_FAMILIES
 from licet.authz.permission import Permission
 from licet.os.table import Entry
 from tests.attack.forge import claims, forged
-from tests.attack.target import LIVE, METHODS, SCOPE, VAULT, Answer, Target, Watch, target
+from tests.attack.target import (
+    LIVE,
+    METHODS,
+    SCOPE,
+    VAULT,
+    Answer,
+    Target,
+    Watch,
+    pieces_of,
+    target,
+)
 from tests.support.world import CLIENT_ID, ISSUER, RUN_ID, SESSION_ID, IssuerTokens, World
 
 WORLD = World(tokens=IssuerTokens())
 CONFIG: dict[str, Any] = {"issuer": ISSUER, "oidc_client_id": CLIENT_ID}
 OBJECTS = {"agent_id": "alpha", "session_id": SESSION_ID, "run_id": RUN_ID}
 # 400: the HTTP parser; 404: the form is no route's; 405: it is one's, for other methods.
-REFUSALS = frozenset((400, 401, 403, 404, 405))
+REASONS = {
+    401: "Authorization header missing",
+    403: "Required scope(s): ",
+    404: "Not Found",
+    405: "Method Not Allowed",
+}
+REFUSALS = frozenset((400, *REASONS))
 
 
 def guarded() -> list[Entry]:
@@ -52,7 +68,7 @@ def watch(caplog: pytest.LogCaptureFixture) -> Watch:
     WORLD.seed()
     account, revocation = WORLD.seed_trust()
     OBJECTS.update(service_account_id=account, revocation_id=revocation)
-    return Watch(caplog)
+    return Watch(caplog, pieces_of(WORLD.tokens.public_key))
 
 
 def bearer(*scopes: str) -> bytes:
@@ -188,7 +204,8 @@ def refused(
     return watch.refused(
         attacked,
         lambda: attacked.ask(*lines, method=method, path=path),
-        reason="",
+        sent=b" ".join(line.partition(b"Bearer ")[2] for line in lines),
+        reason=REASONS,
         statuses=REFUSALS,
     )
 

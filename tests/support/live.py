@@ -12,6 +12,14 @@ from typing import Any
 import uvicorn
 
 DEADLINE_SECONDS = 20.0
+# The server's own lines reach whoever looks on, as those of Licet do.
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {
+        name: {"propagate": True} for name in ("uvicorn", "uvicorn.access", "uvicorn.error")
+    },
+}
 
 
 class LiveServer:
@@ -50,7 +58,7 @@ def serve(app: Any, *, host: str = "127.0.0.1") -> Iterator[LiveServer]:
     listener = socket.socket()
     listener.bind((host, 0))
     config = uvicorn.Config(
-        app, log_level="warning", proxy_headers=False, server_header=False, lifespan="on"
+        app, log_config=_LOGGING, proxy_headers=False, server_header=False, lifespan="on"
     )
     server = uvicorn.Server(config)
 
