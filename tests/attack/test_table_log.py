@@ -70,6 +70,7 @@ def requests(token: bytes) -> dict[str, tuple[bytes, ...]]:
         "a header": (b"GET /agents HTTP/1.1", bearer),
         "a header, too weak": (b"GET /config HTTP/1.1", bearer),
         "a header, cut off": (b"GET /agents HTTP/1.1", bearer[:-10]),
+        "a header that is too large": (b"GET /agents HTTP/1.1", bearer + b"x" * 70_000),
         "a header that is folded": (b"GET /agents HTTP/1.1", b"Authorization: Bearer\r\n " + token),
         "another scheme": (b"GET /agents HTTP/1.1", b"Authorization: Basic " + token),
         "no scheme": (b"GET /agents HTTP/1.1", b"Authorization: " + token),

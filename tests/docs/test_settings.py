@@ -42,6 +42,7 @@ def test_times_of_keys_are_stated_as_they_are(setting: object) -> None:
     ("document", "stated"),
     [
         ("authorization.md", f"`Settings(cached_tokens={Settings().cached_tokens})`"),
+        ("authorization.md", f"`Settings(max_header_bytes={Settings().max_header_bytes})`"),
         ("authorization.md", ", ".join(f"`{scope}`" for scope in DEFAULT_SCOPES)),
         (
             "revocation.md",

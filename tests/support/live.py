@@ -11,6 +11,8 @@ from typing import Any
 
 import uvicorn
 
+from licet.os.serving import http_protocol
+
 DEADLINE_SECONDS = 20.0
 # The server's own lines reach whoever looks on, as those of Licet do.
 _LOGGING = {
@@ -58,7 +60,12 @@ def serve(app: Any, *, host: str = "127.0.0.1") -> Iterator[LiveServer]:
     listener = socket.socket()
     listener.bind((host, 0))
     config = uvicorn.Config(
-        app, log_config=_LOGGING, proxy_headers=False, server_header=False, lifespan="on"
+        app,
+        http=http_protocol(),
+        log_config=_LOGGING,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="on",
     )
     server = uvicorn.Server(config)
 

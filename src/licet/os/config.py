@@ -13,6 +13,7 @@ from licet.authn.token_source import TokenSource
 __all__ = ["AuthorizationConfig", "KeyFetching", "Settings", "TokenSource", "TrustedIssuer"]
 
 DEFAULT_ADMIN_SCOPE = "agent_os:admin"
+DEFAULT_MAX_HEADER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ class Settings:
 
     Args:
         max_body_bytes: what a request may bring.
+        max_header_bytes: what may stand before its body: its first line and its headers. Where
+            ``AgentOS.serve`` or ``licet serve`` serves; more is answered 431.
         ping_seconds: how long a stream is silent before it sends a comment.
         shutdown_grace_seconds: when the server stops, how long open responses may end, and after
             them runs whose clients have left; what takes longer is cancelled, and says so.
@@ -71,6 +74,7 @@ class Settings:
     """
 
     max_body_bytes: int = 10 * 1024 * 1024
+    max_header_bytes: int = DEFAULT_MAX_HEADER_BYTES
     ping_seconds: float = 15.0
     shutdown_grace_seconds: float = 4.0
     docs: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from copy import deepcopy
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,21 @@ def serve(
         workers=workers,
         access_log=access_log,
         log_config=_log_config(),
+        http=http_protocol(),
+        # The setting is named after the other parser, and read by ours too: settings of uvicorn's
+        # own are all that reaches new processes.
+        h11_max_incomplete_event_size=settings.max_header_bytes,
         # A proxy's headers would let a client choose its own address.
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, ceil(settings.shutdown_grace_seconds)),
     )
+
+
+def http_protocol() -> str:
+    """Uvicorn's ``http``: our bounded reading of httptools, or what bounds headers by itself."""
+    found = find_spec("httptools") is not None
+    return "licet.os.http_protocol:BoundedHttpProtocol" if found else "auto"
 
 
 def _log_config() -> dict[str, Any]:
