@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.e2e.test_oidc_provider import OS_ID, trusting
+from tests.e2e.test_oidc_provider import questions_of, trusting
 from tests.support.oidc import Load, oidc_provider
 
 DOWN_SECONDS = 60.0
@@ -15,17 +15,15 @@ DOWN_SECONDS = 60.0
 def test_a_minute_without_the_provider_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:
     with oidc_provider() as provider, trusting(provider) as live:
         (key,) = provider.published
-        with Load(f"{live.url}/agents", provider.token(key, audience=OS_ID)) as load:
-            load.goes_on(answers=50)
+        with Load(f"{live.url}/agents", *questions_of(provider, key)) as load:
+            load.goes_on(each=25)
             provider.stop()
             before, began = load.answers, time.monotonic()
             while time.monotonic() - began < DOWN_SECONDS:
-                # Every token is a new one: none of them is remembered.
-                load.token = provider.token(key, audience=OS_ID, jti=str(load.answers))
-                load.goes_on(answers=10)
+                load.goes_on(each=10)
             during = load.answers - before
             provider.start()
-            load.goes_on(answers=50)
+            load.goes_on(each=25)
         assert load.wrong == []
         assert during > 1000
         assert "the last good keys stay in force" in caplog.text

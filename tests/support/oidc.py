@@ -7,11 +7,14 @@ as an auth server would, and its key set answers with whatever keys are publishe
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -106,16 +109,29 @@ def oidc_provider() -> Iterator[OidcProvider]:
         provider.stop()
 
 
-class Load:
-    """Clients that ask all the time with the token that is current, and what they were answered."""
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A request with a token that is made for it, and what right answers say, by their status."""
 
-    def __init__(self, url: str, token: str, *, clients: int = 2) -> None:
-        self.token = token
-        self.answers = 0
+    token: Callable[[], str]
+    answers: Mapping[int, str] = field(default_factory=lambda: {200: ""})
+
+
+class Load:
+    """Clients that ask one question after the other all the time.
+
+    ``wrong`` holds what was not answered rightly.
+    """
+
+    def __init__(self, url: str, *questions: Question, clients: int = 2) -> None:
         self.wrong: list[str] = []
         self._url = url
+        self._questions = questions
+        self._answered: Counter[Question] = Counter()
+        self._begun = [questions] * clients
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._ask, args=(at,)) for at in range(clients)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -127,21 +143,44 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def goes_on(self, *, answers: int) -> None:
-        """Wait until that many more requests were answered."""
-        wanted, deadline = self.answers + answers, time.monotonic() + 60
-        while self.answers < wanted:
+    @property
+    def answers(self) -> int:
+        """How many questions were answered so far."""
+        with self._lock:
+            return self._answered.total()
+
+    def asks(self, *questions: Question) -> None:
+        """Ask these from now on. When this returns, none of those before is under way."""
+        self._questions = questions
+        self._wait(lambda: all(begun is questions for begun in self._begun))
+
+    def goes_on(self, *, each: int) -> None:
+        """Wait until each question was answered that many more times."""
+        with self._lock:
+            wanted = {question: self._answered[question] + each for question in self._questions}
+        self._wait(lambda: all(self._answered[question] >= n for question, n in wanted.items()))
+
+    def _wait(self, found: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not found():
             assert time.monotonic() < deadline, f"only {self.answers} answers; {self.wrong[:3]}"
             time.sleep(0.005)
 
-    def _ask(self) -> None:
+    def _ask(self, client_number: int) -> None:
         with httpx.Client() as client:
-            while not self._stopping.is_set():
-                headers = {"Authorization": f"Bearer {self.token}"}
+            for turn in itertools.count(client_number):
+                if self._stopping.is_set():
+                    return
+                questions = self._questions
+                self._begun[client_number] = questions
+                question = questions[turn % len(questions)]
+                headers = {"Authorization": f"Bearer {question.token()}"}
                 answer = client.get(self._url, headers=headers)
-                self.answers += 1
-                if answer.status_code != 200:
+                said = question.answers.get(answer.status_code)
+                if said is None or said not in answer.text:
                     self.wrong.append(f"{answer.status_code} {answer.text}")
+                with self._lock:
+                    self._answered[question] += 1
 
 
 def _app() -> Any:
