@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -8,16 +9,19 @@ from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
 from licet.agent.run import AgentRun, RunRequest
 from licet.authn.principal import Principal
-from licet.db.base import NOBODY, Access
+from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import RunStatus, SessionKey
+from licet.db.records import RunRecord, RunStatus, SessionKey
+from licet.models.base import ModelRequest
 from licet.runs.foreground import ForegroundRuns
-from licet.testing import Say, ScriptedModel
+from licet.testing import Fail, Say, ScriptedModel
+from licet.testing.scripted import Turn
 
 
-async def begun(model: ScriptedModel, db: InMemoryDb) -> AgentRun:
+async def begun(model: ScriptedModel, db: InMemoryDb, store: Store | None = None) -> AgentRun:
     asked = RunRequest(input=RunInput("hi"), run_id="r", session_id="s")
-    run = AgentRun(Agent(id="a", model=model), asked, store=db.store(Access(NOBODY)))
+    store = store or db.store(Access(NOBODY))
+    run = AgentRun(Agent(id="a", model=model), asked, store=store)
     await run.begin()
     return run
 
@@ -137,3 +141,87 @@ async def test_a_server_that_stops_says_so_on_the_run() -> None:
     await runs.shut_down(grace_seconds=0)
     ended = await stored(db)
     assert (ended.error_type, ended.cancellation_reason) == ("cancelled", "the server was stopped")
+
+
+class Slow:
+    """A store whose database keeps whoever ends a run waiting until the gate opens."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.ending = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
+        self.ending.set()
+        await self.gate.wait()
+        return await self._inner.save_run(run, session_state=session_state)
+
+
+@pytest.mark.parametrize("why", ["revoked", "the server stops"])
+@pytest.mark.parametrize(
+    ("turn", "status"),
+    [(Say("ok"), RunStatus.COMPLETED), (Fail(ValueError()), RunStatus.ERROR)],
+    ids=["answered", "failed"],
+)
+async def test_a_run_that_is_being_stored_is_not_stopped_any_more(
+    why: str, turn: Turn, status: RunStatus
+) -> None:
+    db, gone = InMemoryDb(), Gone()
+    slow = Slow(db.store(Access(NOBODY)))
+    runs = ForegroundRuns(gone.lost)
+    task = runs.start(await begun(ScriptedModel([turn]), db, cast("Store", slow)))
+    await slow.ending.wait()
+    if why == "revoked":
+        gone.reason = "the token was revoked"
+        assert runs.stop_revoked() == 0
+        slow.gate.set()
+    else:
+        asyncio.get_running_loop().call_later(0.01, slow.gate.set)
+        await runs.shut_down(grace_seconds=0)
+    assert (await task).status is status
+    assert (await stored(db)).status is status
+
+
+async def test_a_run_that_is_being_stored_as_stopped_is_stored() -> None:
+    never, db, gone = asyncio.Event(), InMemoryDb(), Gone()
+    slow = Slow(db.store(Access(NOBODY)))
+    runs = ForegroundRuns(gone.lost)
+    model = ScriptedModel([Say("late", hold=never)])
+    task = runs.start(await begun(model, db, cast("Store", slow)))
+    await model.wait_for_requests(1)
+    gone.reason = "the token was revoked"
+    assert runs.stop_revoked() == 1
+    await slow.ending.wait()
+    assert runs.stop_revoked() == 0
+    slow.gate.set()
+    await asyncio.wait([task])
+    assert (await stored(db)).status is RunStatus.CANCELLED
+
+
+async def test_a_run_whose_cancellation_is_swallowed_ends_as_stopped_all_the_same() -> None:
+    db, gone = InMemoryDb(), Gone()
+    runs = ForegroundRuns(gone.lost)
+
+    class Greedy:
+        """Takes a cancellation for its own, as ``asyncio.wait_for`` does in Python 3.11."""
+
+        async def wait(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return
+
+    def turn(_request: ModelRequest) -> Turn:
+        return Say("said all the same", hold=Greedy())
+
+    model = ScriptedModel(turn)
+    task = runs.start(await begun(model, db))
+    await model.wait_for_requests(1)
+    gone.reason = "the token was revoked"
+    assert runs.stop_revoked() == 1
+    await asyncio.wait([task])
+    ended = await stored(db)
+    assert (ended.status, ended.error_type) == (RunStatus.CANCELLED, "revoked")

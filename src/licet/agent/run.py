@@ -108,17 +108,18 @@ class AgentRun:
         self._history: tuple[bytes, ...] = ()
         self._state: dict[str, Any] = {}
         self._stopped: Stop | None = None
+        self._ending = False
 
     def stop(self, stop: Stop) -> bool:
         """Say why the run is to end before its answer. Whoever says so first cancels its task, too.
 
         A run whose ``finish`` has not begun yet ends there, without asking any model. False: it
-        was said before.
+        was said before, or the run is ending: cancelled then, it would be stored as if at work.
         """
-        first = self._stopped is None
-        if first:
-            self._stopped = stop
-        return first
+        if self._ending or self._stopped is not None:
+            return False
+        self._stopped = stop
+        return True
 
     async def begin(self) -> RunOutput:
         """Store the run. When this returns, what was asked can no longer be lost.
@@ -188,8 +189,7 @@ class AgentRun:
         return self.output
 
     async def _work(self, progress: Progress) -> Any:
-        if self._stopped is not None:
-            raise asyncio.CancelledError
+        self._heed_stop()
         agent, request = self.agent, self.request
         system = system_message(agent, now=self._began)
         history = history_messages(self._history)
@@ -213,7 +213,14 @@ class AgentRun:
             tool_call_limit=agent.tool_call_limit,
             retries=agent.retries,
         )
-        return await run_loop(task, progress, self._tell)
+        content = await run_loop(task, progress, self._tell)
+        # Something on the way may have taken the cancellation for its own (wait_for, a tool).
+        self._heed_stop()
+        return content
+
+    def _heed_stop(self) -> None:
+        if self._stopped is not None:
+            raise asyncio.CancelledError
 
     async def _fail(self, progress: Progress, why: str, error_type: str) -> RunOutput:
         output = self._ended(progress, RunStatus.ERROR, why)
@@ -244,6 +251,7 @@ class AgentRun:
         )
 
     async def _end(self, output: RunOutput) -> RunOutput:
+        self._ending = True
         return output if self._row is None else await self._row.end(output)
 
 

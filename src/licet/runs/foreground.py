@@ -105,7 +105,7 @@ class ForegroundRuns:
         if left:
             _, stuck = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
             if stuck:
-                logger.error("%d runs ignore that they are cancelled; left behind", len(stuck))
+                logger.error("%d runs do not end; left behind", len(stuck))
 
 
 def _revoked(reason: str) -> Stop:
@@ -113,7 +113,7 @@ def _revoked(reason: str) -> Stop:
 
 
 def _cancel(task: asyncio.Task[RunOutput], run: AgentRun, stop: Stop) -> bool:
-    # Once: a second time would disturb the run while it stores how it ended.
+    # Once, and not while the run stores how it ended: that would be disturbed.
     first = run.stop(stop)
     if first:
         task.cancel()
