@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from licet.authn import revocation as module
 from licet.authn.revocation import RevocationList
 from licet.db.trust_records import RevocationKind, RevocationRecord
 from tests.authn.parts import NOW, NOW_US, alice, revocation
@@ -185,6 +186,53 @@ def test_each_session_of_a_subject_ends_on_its_own() -> None:
     revocations.apply([revocation(SESSION, "s-1", deleted_at_us=NOW_US)])
     assert reason(revocations, issued_at=NOW) is None
     assert not revocations._of_subject
+
+
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [(NOW - 1, NAMES_NONE), (NOW + 999, NAMES_NONE), (NOW + 1000, None), (None, NAMES_NONE)],
+)
+def test_what_a_subject_has_logged_out_of_is_not_walked_through(
+    at: float | None, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A robot's token, beside a thousand of its logins that have ended."""
+    revocations = held(
+        *(
+            revocation(SESSION, f"s-{n}", subject="alice", issued_before_us=NOW_US + n * 1_000_000)
+            for n in range(1000)
+        )
+    )
+    looked_at: list[RevocationRecord] = []
+    expired = module._expired
+
+    def noting(revocation: RevocationRecord, now: float) -> bool:
+        looked_at.append(revocation)
+        return expired(revocation, now)
+
+    monkeypatch.setattr(module, "_expired", noting)
+    assert reason(revocations, issued_at=at) == why
+    assert reason(revocations, issued_at=at) == why
+    assert len(looked_at) <= 2
+
+
+def test_where_the_latest_logout_has_expired_the_others_count() -> None:
+    short = NOW_US + 20_000_000
+    revocations = held(
+        revocation(SESSION, "s-1", subject="alice", issued_before_us=NOW_US + 5_000_000),
+        revocation(
+            SESSION,
+            "s-2",
+            subject="alice",
+            issued_before_us=NOW_US + 9_000_000,
+            expires_at_us=short,
+        ),
+    )
+    assert reason(revocations, issued_at=NOW + 9) == NAMES_NONE
+    assert reason(revocations, issued_at=NOW + 9, now=NOW + 20) is None
+    assert reason(revocations, issued_at=NOW + 5, now=NOW + 20) == NAMES_NONE
+    revocations.forget_expired(now=NOW + 20)
+    assert reason(revocations, issued_at=NOW + 9) is None
+    assert reason(revocations, issued_at=NOW + 5) == NAMES_NONE
 
 
 def test_a_session_whose_subject_becomes_known_counts_for_it() -> None:

@@ -18,7 +18,7 @@ class RevocationList:
     def __init__(self) -> None:
         self._known: dict[_Key, RevocationRecord] = {}
         # Of logouts that name a session and its subject: tokens of theirs may name no session.
-        self._of_subject: dict[tuple[str, str], dict[_Key, RevocationRecord]] = {}
+        self._of_subject: dict[tuple[str, str], _EndedSessions] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -70,9 +70,9 @@ class RevocationList:
             if found is not None and _hits(found, principal, now):
                 return reason
         if principal.sid is None:
-            for found in self._of_subject.get((alias, subject), {}).values():
-                if _hits(found, principal, now):
-                    return "the subject has logged out of a session, and the token names none"
+            ended = self._of_subject.get((alias, subject))
+            if ended is not None and ended.hit(principal, now):
+                return "the subject has logged out of a session, and the token names none"
         return None
 
     def _put(self, revocation: RevocationRecord) -> None:
@@ -80,17 +80,48 @@ class RevocationList:
         self._known[key] = revocation
         subject = _session_subject(revocation)
         if subject is not None:
-            self._of_subject.setdefault(subject, {})[key] = revocation
+            self._of_subject.setdefault(subject, _EndedSessions()).put(revocation)
 
     def _drop(self, key: _Key) -> None:
         known = self._known.pop(key, None)
         subject = None if known is None else _session_subject(known)
         if subject is None:
             return
-        of_subject = self._of_subject[subject]
-        del of_subject[key]
-        if not of_subject:
+        ended = self._of_subject[subject]
+        ended.drop(key)
+        if not ended:
             del self._of_subject[subject]
+
+
+class _EndedSessions:
+    """The sessions that one subject has logged out of. Of a robot there may be thousands."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[_Key, RevocationRecord] = {}
+        # The one with the latest cutoff, which mostly says it all; None: it has to be found.
+        self._latest: RevocationRecord | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def put(self, revocation: RevocationRecord) -> None:
+        self._by_key[_key(revocation)] = revocation
+        latest = self._latest
+        if latest is not None and latest.issued_before_us <= revocation.issued_before_us:
+            self._latest = revocation
+
+    def drop(self, key: _Key) -> None:
+        if self._by_key.pop(key) is self._latest:
+            self._latest = None
+
+    def hit(self, principal: Principal, now: float) -> bool:
+        if self._latest is None:
+            self._latest = max(self._by_key.values(), key=lambda known: known.issued_before_us)
+        if _issued_after(principal.issued_at, self._latest):
+            return False
+        if not _expired(self._latest, now):
+            return True
+        return any(_hits(known, principal, now) for known in self._by_key.values())
 
 
 def _key(revocation: RevocationRecord) -> _Key:
