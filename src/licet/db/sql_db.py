@@ -7,11 +7,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from licet.db.backend import Backend, Listener
 from licet.db.base import Access, Store
 from licet.db.migrating import bring_up_to_date
+from licet.db.reading import OwnReader, answered
 from licet.db.sql_store import sql_store
 from licet.db.sql_trust import sql_trust
 from licet.db.trust_base import TrustStore
@@ -91,6 +92,22 @@ class SqlDb:
         """
         return await (await self._opened()).read(query)
 
+    async def follow(self, query: Callable[[Connection], T]) -> T:
+        """Answer a query of who follows changes, whatever users and strangers ask meanwhile.
+
+        Raises:
+            StorageError: the database could not answer.
+        """
+        return await (await self._opened()).following.read(query)
+
+    async def look_up(self, query: Callable[[Connection], T]) -> T:
+        """Answer a query on which it depends who somebody is, whatever users ask meanwhile.
+
+        Raises:
+            StorageError: the database could not answer.
+        """
+        return await (await self._opened()).lookups.read(query)
+
     async def _opened(self) -> _OpenParts:
         parts = self._open_parts
         return parts if parts is not None else await asyncio.to_thread(self._open)
@@ -126,6 +143,8 @@ class _OpenParts:
         self.writer = GroupWriter(backend.connect, name=backend.id)
         self._names = f"licet-read-{backend.id}"
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=self._names)
+        self.following = OwnReader(backend, name="follow")
+        self.lookups = OwnReader(backend, name="lookup")
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._waiters = Waiters()
@@ -152,7 +171,7 @@ class _OpenParts:
         return await wait_for_change(
             self._waiters,
             topic,
-            lambda: self.read(number),
+            lambda: self.following.read(number),
             after=after,
             timeout_seconds=timeout_seconds,
             poll_seconds=self._backend.poll_seconds,
@@ -167,6 +186,8 @@ class _OpenParts:
         # A reading thread may be the last that knew of the Db: it cannot wait for itself.
         inside = threading.current_thread().name.startswith(self._names)
         self._readers.shutdown(wait=not inside)
+        self.following.close()
+        self.lookups.close()
         # They read once more, and are told that there is nothing to read any longer.
         self._waiters.wake(None)
         if self._engine is not None:
@@ -180,22 +201,8 @@ class _OpenParts:
                 self._listener = self._backend.listen(self._waiters.wake)
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
         engine = self._reading()
-        try:
-            try:
-                return _ask(engine, query)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                return _ask(engine, query)
-        except SQLAlchemyError as error:
-            # The statement and its parameters stay out of the message: they hold what users wrote.
-            cause: Any = getattr(error, "orig", None) or error
-            raise StorageError(
-                f"database {self._backend.id!r} could not answer: {type(cause).__name__}: {cause}"
-            ) from error
+        return answered(lambda: _ask(engine, query), database=self._backend.id)
 
     def _reading(self) -> Engine:
         with self._lock:

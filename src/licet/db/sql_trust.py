@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from licet.db import trust_writes
 from licet.db.codec import storable
@@ -24,21 +24,34 @@ from licet.db.trust_records import (
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
+    from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
 
 
-def sql_trust(db: SqlWork) -> TrustStore:
+class TrustWork(SqlWork, Protocol):
+    """What a trust store asks of its database. No user's query keeps these two waiting."""
+
+    async def follow(self, query: Callable[[Connection], T]) -> T:
+        """Answer a query of who follows changes."""
+
+    async def look_up(self, query: Callable[[Connection], T]) -> T:
+        """Answer a query on which it depends who somebody is."""
+
+
+def sql_trust(db: TrustWork) -> TrustStore:
     """Revocations and service accounts of a SQL database."""
     return _SqlTrust(db)
 
 
 @dataclass(frozen=True, slots=True)
 class _SqlTrust(TrustStore):
-    db: SqlWork
+    db: TrustWork
 
     async def changes(self, *, after: int) -> TrustChanges:
         from licet.db import trust_reads
 
-        return await self.db.read(lambda c: trust_reads.trust_changes(c, after=after))
+        return await self.db.follow(lambda c: trust_reads.trust_changes(c, after=after))
 
     async def add_revocations(
         self, revocations: Sequence[RevocationRecord]
@@ -135,5 +148,5 @@ class _SqlTrust(TrustStore):
         return await self.db.write(trust_writes.forget_expired(now_us=now_us))
 
     async def _first(self, statement: Select[Any]) -> ServiceAccountRecord | None:
-        row = await self.db.read(lambda connection: connection.execute(statement).first())
+        row = await self.db.look_up(lambda connection: connection.execute(statement).first())
         return None if row is None else service_account_record(row)
