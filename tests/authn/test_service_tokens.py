@@ -200,10 +200,11 @@ async def test_while_the_store_cannot_be_read_nobody_can_say(
         assert await world.present(TOKEN.text) == Unavailable(
             "the service accounts cannot be read at present"
         )
-    assert "could not be looked up" in caplog.text
+    assert caplog.text.count("cannot be looked up") == 1
     assert TOKEN.text not in caplog.text
     world.store.failing = False
     assert await world.is_taken(TOKEN.text)
+    assert caplog.text.count("can be looked up again") == 1
     await world.authenticator.close()
 
 
@@ -222,19 +223,23 @@ async def test_its_last_use_is_noted_once_a_minute(world: World) -> None:
     assert stored.last_used_at_us == NOW_US + 60_000_000
 
 
-async def test_a_note_that_could_not_be_written_is_tried_again(
+async def test_a_note_that_could_not_be_written_is_tried_again_in_a_minute_and_said_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.follow()
     world.store.failing = True
-    with caplog.at_level(logging.WARNING):
+    for seconds in (0, 1, 59, 60, 61, 120):
+        world.clock.now = NOW + seconds
         assert await world.is_taken(TOKEN.text)
         await world.authenticator.close()
-    assert "last use of service account account-1 could not be noted" in caplog.text
+    assert len(world.store.touched) == 3
+    assert caplog.text.count("cannot be noted") == 1
     world.store.failing = False
+    world.clock.now = NOW + 180
     assert await world.is_taken(TOKEN.text)
     await world.authenticator.close()
-    assert len(world.store.touched) == 2
+    assert len(world.store.touched) == 4
+    assert caplog.text.count("can be noted again") == 1
 
 
 async def test_nothing_is_noted_of_an_account_that_opens_nothing(world: World) -> None:

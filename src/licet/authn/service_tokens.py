@@ -17,6 +17,7 @@ from licet.authn.base import (
 )
 from licet.authn.bearer import bearer_token
 from licet.authn.failure_limit import FailureLimit
+from licet.authn.outage import Outage
 from licet.authn.refusal import HeaderRefusedError
 from licet.authn.service_accounts import (
     TOKEN_PREFIX,
@@ -69,6 +70,17 @@ class ServiceTokenAuthenticator:
         self._now = now
         self._use_noted: dict[str, float] = {}
         self._noting: set[asyncio.Task[None]] = set()
+        self._look_ups = Outage(
+            logger,
+            failing="service accounts cannot be looked up",
+            working="service accounts can be looked up again",
+        )
+        self._notes = Outage(
+            logger,
+            failing="the last use of service accounts cannot be noted",
+            working="the last use of service accounts can be noted again",
+            level=logging.WARNING,
+        )
 
     async def authenticate(self, credentials: Credentials) -> Authentication:
         """Which service account presents its token."""
@@ -83,8 +95,8 @@ class ServiceTokenAuthenticator:
                 return _TOO_MANY
             try:
                 account = await self._looked_up(token, digest, credentials.client)
-            except StorageError:
-                logger.exception("a service account could not be looked up")
+            except StorageError as error:
+                self._look_ups.failed(error)
                 return Unavailable("the service accounts cannot be read at present")
             if account is None:
                 return _UNKNOWN
@@ -123,6 +135,7 @@ class ServiceTokenAuthenticator:
         except StorageError:
             attempt.was_none()
             raise
+        self._look_ups.worked()
         if account is not None:
             attempt.was_none()
             self._state.accounts.apply([account])
@@ -143,7 +156,8 @@ class ServiceTokenAuthenticator:
             await self._store.touch_service_account(
                 account_id, last_used_at_us=int(now * 1_000_000)
             )
-        except StorageError:
-            # Tried again with the next use: nobody waits for a note.
-            self._use_noted.pop(account_id, None)
-            logger.warning("the last use of service account %s could not be noted", account_id)
+        except StorageError as error:
+            # Tried again with a use in a minute's time: nobody waits for a note.
+            self._notes.failed(error)
+        else:
+            self._notes.worked()

@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from licet.authn.outage import Outage
 from licet.authn.trust_state import FORGET_AFTER_SECONDS, TrustState
 from licet.db.base import Db
 from licet.db.trust_records import TRUST_TOPIC
-from licet.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,12 @@ class TrustWatch:
         self._following: asyncio.Task[None] | None = None
         self._queued: asyncio.Task[None] | None = None
         self._forgot_at = 0.0
+        # One, whoever reads: with each request that finds the state too old there is a reading.
+        self._outage = Outage(
+            logger,
+            failing="revocations cannot be read",
+            working="revocations can be read again",
+        )
         # One reading at a time: an older one must not be taken over after a newer one.
         self._lock = asyncio.Lock()
 
@@ -84,23 +90,12 @@ class TrustWatch:
             self._following = asyncio.get_running_loop().create_task(self._follow_changes())
 
     async def _follow_changes(self) -> None:
-        failing = False
         while True:
             try:
                 await self._step()
-            except StorageError as error:
-                if not failing:
-                    logger.error("revocations cannot be read: %s", error)  # noqa: TRY400 - once
-                failing = True
+            except Exception as error:  # noqa: BLE001 - who stopped would let revocations go unnoticed
+                self._outage.failed(error)
                 await asyncio.sleep(_RETRY_SECONDS)
-            except Exception:
-                # Whatever it is: who stops following would let revocations go unnoticed.
-                logger.exception("revocations are not followed for a moment")
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                if failing:
-                    logger.warning("revocations can be read again")
-                failing = False
 
     async def _step(self) -> None:
         began = time.monotonic()
@@ -108,8 +103,7 @@ class TrustWatch:
             TRUST_TOPIC, after=self._state.number, timeout_seconds=_WAIT_SECONDS
         )
         if number == self._state.number:
-            self._state.confirm(read_at=began)
-            self._on_tick()
+            self._confirm(began)
         else:
             await self._read()
         await self._forget_expired()
@@ -119,8 +113,8 @@ class TrustWatch:
             async with self._lock:
                 self._queued = None
                 await self._read_locked()
-        except StorageError as error:
-            logger.error("revocations cannot be read: %s", error)  # noqa: TRY400 - no traceback
+        except Exception as error:  # noqa: BLE001 - whoever waits sees that the state is still old
+            self._outage.failed(error)
 
     async def _read(self) -> None:
         async with self._lock:
@@ -134,7 +128,11 @@ class TrustWatch:
             changes = await self._db.trust().changes(after=0)
             self._state.reset()
         self._state.apply(changes)
-        self._state.confirm(read_at=began)
+        self._confirm(began)
+
+    def _confirm(self, read_at: float) -> None:
+        self._outage.worked()
+        self._state.confirm(read_at=read_at)
         self._on_tick()
 
     async def _forget_expired(self) -> None:
