@@ -40,15 +40,20 @@ class Moody(InMemoryDb):
     def __init__(self) -> None:
         super().__init__()
         self.away: Exception | None = None
+        self.hangs = False
+        self.readings = 0
 
     def trust(self) -> TrustStore:
         if self.away is not None:
             raise self.away
+        self.readings += 1
         return super().trust()
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         if self.away is not None:
             raise self.away
+        if self.hangs:
+            await asyncio.Event().wait()
         return await super().watch(topic, after=after, timeout_seconds=timeout_seconds)
 
 
@@ -59,10 +64,12 @@ class Known:
         self.db = Moody()
         self.state = TrustState(**settings)
         self.ticks = 0
+        self.told = 0
         self.watch = TrustWatch(self.db, self.state, on_tick=self._tick)
 
     def _tick(self) -> None:
         self.ticks += 1
+        self.told = len(self.state.revocations)
 
     async def add(self, *values: str) -> None:
         await self.db.trust().add_revocations([revocation(value) for value in values])
@@ -88,7 +95,7 @@ async def test_what_is_stored_before_is_known_from_the_start(known: Known) -> No
     await known.watch.start()
     assert (current_before, known.state.is_current) == (False, True)
     assert len(known.state.revocations) == 1
-    assert known.ticks == 1
+    assert (known.ticks, known.told) == (1, 1)
 
 
 async def test_what_others_store_becomes_known(known: Known) -> None:
@@ -118,9 +125,34 @@ async def test_an_app_without_its_lifespan_begins_to_follow_with_the_first_refre
 
 async def test_many_refreshes_at_once_are_one_or_two_readings(known: Known) -> None:
     await known.watch.start()
-    ticks = known.ticks
+    readings = known.db.readings
     await asyncio.gather(*(known.watch.refresh() for _ in range(100)))
-    assert 1 <= known.ticks - ticks <= 2
+    assert 1 <= known.db.readings - readings <= 2
+
+
+async def test_a_storm_of_changes_is_a_few_ticks_and_the_last_is_not_lost(known: Known) -> None:
+    """Each tick goes through all that is open."""
+    await known.watch.start()
+    began = time.monotonic()
+    for number in range(200):
+        await known.add(f"{number}")
+        await known.watch.refresh()
+    await until(lambda: known.told == 200)
+    assert known.ticks <= 2 + 4 * (time.monotonic() - began)
+
+
+async def test_what_ends_by_the_clock_ends_also_while_the_database_is_away(known: Known) -> None:
+    await known.watch.start()
+    known.db.away = StorageError("gone")
+    ticks = known.ticks
+    await until(lambda: known.ticks >= ticks + 3)
+
+
+async def test_and_while_the_database_says_nothing_at_all(known: Known) -> None:
+    await known.watch.start()
+    known.db.hangs = True
+    ticks = known.ticks
+    await until(lambda: known.ticks >= ticks + 3)
 
 
 async def test_a_refresh_that_is_left_early_is_made_for_the_others(known: Known) -> None:

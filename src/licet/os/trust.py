@@ -89,7 +89,7 @@ def build_trust(
     on_tick: Callable[[], None],
     environ: Mapping[str, str] = os.environ,
 ) -> Trust:
-    """What a configuration asks for. ``on_tick`` is called whenever revocations may have changed.
+    """What a configuration asks for. ``on_tick`` is called when authority may have ended.
 
     Raises:
         ConfigurationError: there is no key, or a rule cannot hold.

@@ -11,6 +11,7 @@ from licet.authn.outage import Outage
 from licet.authn.trust_state import FORGET_AFTER_SECONDS, TrustState
 from licet.db.base import Db
 from licet.db.trust_records import TRUST_TOPIC
+from licet.os.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class TrustWatch:
     Args:
         db: where revocations and service accounts are.
         state: what is kept up to date.
-        on_tick: called whenever something changed, and every second when nothing did.
+        on_tick: called when something changed, a few times a second at most, and every second when
+            nothing did or nothing can be read: what a principal has may end by the clock, too.
         now: gives epoch seconds.
     """
 
@@ -40,7 +42,7 @@ class TrustWatch:
     ) -> None:
         self._db = db
         self._state = state
-        self._on_tick = on_tick
+        self._ticker = Ticker(on_tick)
         self._now = now
         self._following: asyncio.Task[None] | None = None
         self._queued: asyncio.Task[None] | None = None
@@ -77,6 +79,7 @@ class TrustWatch:
 
     async def close(self) -> None:
         """Stop following."""
+        self._ticker.close()
         tasks = [task for task in (self._following, self._queued) if task is not None]
         self._following = self._queued = None
         for task in tasks:
@@ -133,7 +136,7 @@ class TrustWatch:
     def _confirm(self, read_at: float) -> None:
         self._outage.worked()
         self._state.confirm(read_at=read_at)
-        self._on_tick()
+        self._ticker.ask()
 
     async def _forget_expired(self) -> None:
         now = time.monotonic()
