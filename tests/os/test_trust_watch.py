@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 import pytest
 
@@ -42,12 +42,14 @@ class Moody(InMemoryDb):
         self.away: Exception | None = None
         self.hangs = False
         self.readings = 0
+        self.forgetting: Callable[[], Awaitable[int]] | None = None
+        self.changes: Callable[..., Awaitable[TrustChanges]] | None = None
 
     def trust(self) -> TrustStore:
         if self.away is not None:
             raise self.away
         self.readings += 1
-        return super().trust()
+        return cast("TrustStore", MoodyTrust(self, super().trust()))
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         if self.away is not None:
@@ -55,6 +57,26 @@ class Moody(InMemoryDb):
         if self.hangs:
             await asyncio.Event().wait()
         return await super().watch(topic, after=after, timeout_seconds=timeout_seconds)
+
+
+class MoodyTrust:
+    """Its trust store."""
+
+    def __init__(self, db: Moody, inner: TrustStore) -> None:
+        self._db = db
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def changes(self, *, after: int) -> TrustChanges:
+        read = self._db.changes or self._inner.changes
+        return await read(after=after)
+
+    async def forget_expired(self, *, now_us: int) -> int:
+        if self._db.forgetting is not None:
+            return await self._db.forgetting()
+        return await self._inner.forget_expired(now_us=now_us)
 
 
 class Known:
@@ -232,3 +254,97 @@ async def test_what_expired_a_day_ago_is_forgotten_here_and_in_the_database() ->
     (left,) = (await known.db.trust().changes(after=0)).revocations
     assert left.value == "lately"
     await known.watch.close()
+
+
+async def test_where_deleting_what_has_expired_has_to_wait_revocations_do_not(known: Known) -> None:
+    """Somebody holds a lock: the writer waits for it, and all writes with it."""
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> int:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return 0
+
+    known.db.forgetting = waits
+    await known.watch.start()
+    await asyncio.wait_for(asked.wait(), 20)
+    await known.add("a")
+    await until(lambda: len(known.state.revocations) == 1)
+    assert not ended.is_set()
+    await known.watch.close()
+    assert ended.is_set()
+
+
+async def test_where_it_cannot_be_deleted_revocations_can_still_be_read(
+    known: Known, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails() -> int:
+        raise StorageError("read-only")
+
+    known.db.forgetting = fails
+    await known.watch.start()
+    await until(lambda: "stay stored for another while: read-only" in caplog.text)
+    await known.add("a")
+    await until(lambda: len(known.state.revocations) == 1)
+    assert "cannot be read" not in caplog.text
+
+
+async def test_closing_ends_a_reading_that_is_under_way() -> None:
+    known = Known()
+    held = asyncio.Event()
+
+    async def changes(*, after: int) -> TrustChanges:
+        held.set()
+        await asyncio.Event().wait()
+        raise AssertionError(after)
+
+    known.db.changes = changes
+    refreshing = asyncio.create_task(known.watch.refresh())
+    await asyncio.wait_for(held.wait(), 20)
+    await known.watch.close()
+    await asyncio.wait_for(refreshing, 20)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("how", ["cancelled", "abandoned"])
+def test_in_another_event_loop_it_begins_anew(how: str) -> None:
+    """An app without its lifespan, in a script or behind a handler that makes loops."""
+    known = Known(max_age_seconds=0.2)
+    held = asyncio.Event()
+
+    async def changes(*, after: int) -> TrustChanges:
+        held.set()
+        await asyncio.Event().wait()
+        raise AssertionError(after)
+
+    async def leave() -> None:
+        # One reading is under way, another is queued behind it.
+        known.db.changes = changes
+        asked = [asyncio.ensure_future(known.watch.refresh())]
+        await held.wait()
+        asked.append(asyncio.ensure_future(known.watch.refresh()))
+        await asyncio.sleep(0)
+
+    async def go_on() -> None:
+        known.db.changes = None
+        for value in "ab":
+            await known.watch.refresh()
+            assert known.state.is_current
+            await known.add(value)
+        await until(lambda: known.told == 2)
+        await known.watch.close()
+
+    if how == "cancelled":
+        asyncio.run(leave())
+    else:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(leave())
+    asyncio.run(go_on())
+    if how == "abandoned":
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()

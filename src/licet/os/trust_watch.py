@@ -11,6 +11,8 @@ from licet.authn.outage import Outage
 from licet.authn.trust_state import FORGET_AFTER_SECONDS, TrustState
 from licet.db.base import Db
 from licet.db.trust_records import TRUST_TOPIC
+from licet.errors import StorageError
+from licet.os.own_tasks import OwnTasks
 from licet.os.ticker import Ticker
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,8 @@ _FORGET_SECONDS = 600.0
 
 class TrustWatch:
     """Keeps a ``TrustState`` what the database says. For one event loop at a time.
+
+    In another loop than before, as where each request has one of its own, it begins anew.
 
     Args:
         db: where revocations and service accounts are.
@@ -44,9 +48,9 @@ class TrustWatch:
         self._state = state
         self._ticker = Ticker(on_tick)
         self._now = now
-        self._following: asyncio.Task[None] | None = None
-        self._queued: asyncio.Task[None] | None = None
-        self._forgot_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks = OwnTasks()
+        self._forgot_at = float("-inf")
         # One, whoever reads: with each request that finds the state too old there is a reading.
         self._outage = Outage(
             logger,
@@ -62,35 +66,34 @@ class TrustWatch:
         Raises:
             StorageError: it could not be read.
         """
-        await self._read()
-        self._follow()
+        self._enter_loop()
+        async with self._lock:
+            await self._read()
+        self._tasks.run("following", self._follow_changes)
 
     async def refresh(self) -> None:
         """Read what has changed up to now. A failure is only logged.
 
         An app that is served without its lifespan begins to follow here.
         """
-        self._follow()
+        self._enter_loop()
+        self._tasks.run("following", self._follow_changes)
         # All who ask before it begins share one reading. One that has begun may have missed what
         # was just written. Waited for like this, one who leaves does not take it from the others.
-        if self._queued is None:
-            self._queued = asyncio.get_running_loop().create_task(self._read_queued())
-        await asyncio.wait((self._queued,), timeout=_REFRESH_SECONDS)
+        queued = self._tasks.run("refreshing", self._refresh)
+        await asyncio.wait((queued,), timeout=_REFRESH_SECONDS)
 
     async def close(self) -> None:
         """Stop following."""
+        self._enter_loop()
         self._ticker.close()
-        tasks = [task for task in (self._following, self._queued) if task is not None]
-        self._following = self._queued = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # The next event loop gets one of its own.
-        self._lock = asyncio.Lock()
+        await self._tasks.cancel()
 
-    def _follow(self) -> None:
-        if self._following is None or self._following.done():
-            self._following = asyncio.get_running_loop().create_task(self._follow_changes())
+    def _enter_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # What was under way in another one has ended with it, or never goes on.
+            self._loop, self._tasks, self._lock = loop, OwnTasks(), asyncio.Lock()
 
     async def _follow_changes(self) -> None:
         while True:
@@ -108,22 +111,24 @@ class TrustWatch:
         if number == self._state.number:
             self._confirm(began)
         else:
-            await self._read()
-        await self._forget_expired()
+            async with self._lock:
+                await self._read()
+        if time.monotonic() - self._forgot_at >= _FORGET_SECONDS:
+            # Beside the following: a write may have to wait.
+            self._forgot_at = time.monotonic()
+            self._state.forget_expired()
+            self._tasks.run("forgetting", self._forget_expired)
 
-    async def _read_queued(self) -> None:
+    async def _refresh(self) -> None:
         try:
             async with self._lock:
-                self._queued = None
-                await self._read_locked()
+                self._tasks.let_go("refreshing")
+                await self._read()
         except Exception as error:  # noqa: BLE001 - whoever waits sees that the state is still old
             self._outage.failed(error)
 
     async def _read(self) -> None:
-        async with self._lock:
-            await self._read_locked()
-
-    async def _read_locked(self) -> None:
+        """Take over what has changed. Under the lock."""
         began = time.monotonic()
         changes = await self._db.trust().changes(after=self._state.number)
         if changes.number < self._state.number:
@@ -139,10 +144,8 @@ class TrustWatch:
         self._ticker.ask()
 
     async def _forget_expired(self) -> None:
-        now = time.monotonic()
-        if now - self._forgot_at < _FORGET_SECONDS:
-            return
-        self._forgot_at = now
-        self._state.forget_expired()
         long_ago = self._now() - FORGET_AFTER_SECONDS
-        await self._db.trust().forget_expired(now_us=int(long_ago * 1_000_000))
+        try:
+            await self._db.trust().forget_expired(now_us=int(long_ago * 1_000_000))
+        except StorageError as error:
+            logger.warning("expired revocations stay stored for another while: %s", error)
