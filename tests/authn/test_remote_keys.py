@@ -286,6 +286,50 @@ def test_another_event_loop_keeps_them_current_anew(site: Web) -> None:
     asyncio.run(follow())
 
 
+def test_also_where_each_token_names_a_key_that_is_known(site: Web) -> None:
+    source = RemoteKeys(FixedLocation(f"{site.url}/jwks"), allowed=["ES256"], limits=QUICK)
+    asyncio.run(source.start())
+    site.pages["/jwks"] = keys(TWO)
+
+    async def follow() -> None:
+        await until(lambda: names(source) == ["two"], "a refresh")
+        await source.close()
+
+    assert names(source) == ["one"]
+    asyncio.run(follow())
+    site.pages["/jwks"] = keys(ONE)
+
+    async def look() -> None:
+        # What was closed stays closed.
+        assert names(source) == ["two"]
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(look())
+
+
+def test_a_question_that_another_event_loop_has_left_behind_is_no_hindrance(site: Web) -> None:
+    limits = KeyFetching(timeout_seconds=20, unknown_key_seconds=0.001)
+    source = RemoteKeys(FixedLocation(f"{site.url}/jwks"), allowed=["ES256"], limits=limits)
+    held = threading.Event()
+    site.pages["/jwks"] = keys(ONE, held=held)
+    loop = asyncio.new_event_loop()
+    left = loop.create_task(source.start())
+    loop.run_until_complete(until(lambda: site.count("/jwks") == 1, "the question"))
+    site.pages["/jwks"] = keys(TWO)
+
+    async def ask() -> None:
+        assert await source.refetch()
+        assert names(source) == ["two"]
+        await source.close()
+
+    asyncio.run(ask())
+    held.set()
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.wait((left,)))
+    loop.close()
+
+
 async def test_skipped_keys_and_changes_are_said(
     site: Web, made: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

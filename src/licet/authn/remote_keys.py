@@ -24,7 +24,9 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
 class RemoteKeys:
-    """The last good keys of an issuer, asked for again before they are stale. For one event loop.
+    """The last good keys of an issuer, asked for again before they are stale.
+
+    For one event loop at a time. Used in another one than before, it goes on asking there.
 
     Args:
         location: where the key set is.
@@ -58,9 +60,13 @@ class RemoteKeys:
         self._flight: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
+        # Where the keys are kept current; None: nowhere.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def current(self) -> KeySet:
         """The last good keys; incomplete, where there are none or they are too old."""
+        if self._loop is not None and _running_loop() not in (None, self._loop):
+            self._keep_current()
         if self._keys is None:
             return _NONE
         age = self._monotonic() - self._good_at
@@ -85,15 +91,24 @@ class RemoteKeys:
 
     async def close(self) -> None:
         """Stop asking."""
+        self._enter_loop()
+        self._loop = None
         tasks = [task for task in (self._keeping, self._flight) if task is not None]
         self._keeping = self._flight = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _keep_current(self) -> None:
-        if self._keeping is None or self._keeping.done():
+    def _enter_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            # What was under way in another one has ended with it, or never goes on.
+            self._loop, self._keeping, self._flight = loop, None, None
             self._answered = asyncio.Event()
+
+    def _keep_current(self) -> None:
+        self._enter_loop()
+        if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.get_running_loop().create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -171,6 +186,13 @@ class RemoteKeys:
             logger.warning("%s: skipped %s", shown(url), reason)
         logger.info("%s: %s", shown(url), _difference(before or KeySet(), parsed.key_set))
         self._keys = parsed.key_set
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _difference(before: KeySet, after: KeySet) -> str:
