@@ -11,7 +11,7 @@ from licet.db.base import Db
 from licet.db.trust_records import RevocationKind
 from licet.errors import StorageError
 from tests.contract.conftest import MakeDb
-from tests.contract.trust_rows import everything, number_of, revocation
+from tests.contract.trust_rows import account, everything, number_of, revocation
 
 
 async def test_a_revocation_comes_back_as_it_was_with_a_number(db: Db) -> None:
@@ -110,6 +110,18 @@ async def test_one_that_is_taken_back_is_told_to_those_who_follow(db: Db) -> Non
     assert await db.trust().delete_revocation(stored.id, deleted_at_us=50) is True
     (found,) = (await db.trust().changes(after=stored.change_number)).revocations
     assert found == replace(stored, deleted_at_us=50, change_number=found.change_number)
+
+
+async def test_everything_is_all_that_ever_changed(db: Db) -> None:
+    trust = db.trust()
+    await trust.add_revocations([revocation("kept"), revocation("gone", id="gone")])
+    await trust.delete_revocation("gone", deleted_at_us=20)
+    await trust.create_service_account(account(id="a"))
+    found = await trust.everything()
+    assert len(found.revocations) == 2
+    assert len(found.service_accounts) == 1
+    assert found == await everything(db)
+    assert trust.reconnects == 0
 
 
 async def test_only_what_is_in_force_can_be_taken_back(db: Db) -> None:

@@ -16,6 +16,9 @@ from licet.db.trust_records import TRUST_TOPIC
 from licet.errors import StorageError
 from tests.contract.trust_rows import account, revocation
 from tests.db.conftest import DEADLINE_SECONDS, db_of
+from tests.support.postgres import EmbeddedPostgres, connected
+
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'licet'"
 
 Read = Callable[[Any], Awaitable[Any]]
 
@@ -82,6 +85,35 @@ async def test_each_read_of_trust_has_a_connection_that_is_kept(db: SqlDb) -> No
     following = {await db.follow(connection_of) for _ in range(5)}
     looking_up = {await db.look_up(connection_of) for _ in range(5)}
     assert (len(following), len(looking_up), len(following & looking_up)) == (1, 1, 0)
+
+
+async def test_a_connection_that_broke_is_made_anew_and_that_is_told(
+    postgres_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    """The reading succeeds: who follows changes would not hear of a failover otherwise."""
+    db = db_of(postgres_url)
+    assert db.trust().reconnects == 0
+    await db.trust().add_revocations([revocation("t")])
+    for _ in range(3):
+        number = await db.watch(TRUST_TOPIC, after=0, timeout_seconds=0)
+        assert (await db.trust().changes(after=0)).number == number
+    assert db.trust().reconnects == 0
+    with connected(postgres_server, "postgres") as connection:
+        assert connection.execute(KILL).fetchall()
+    assert await db.watch(TRUST_TOPIC, after=0, timeout_seconds=0) == number
+    assert db.trust().reconnects == 1
+    assert (await db.trust().everything()).number == number
+    assert db.trust().reconnects == 1
+    await db.close()
+
+
+async def test_what_is_read_at_once_keeps_no_change_waiting(db: SqlDb) -> None:
+    await db.trust().add_revocations([revocation("t")])
+    async with slow(db.look_up):
+        everything = asyncio.create_task(db.trust().everything())
+        found = await answers(db.trust().changes(after=0))
+        assert not everything.done()
+    assert await answers(everything) == found
 
 
 async def test_a_db_that_is_closed_meanwhile_says_so(db: SqlDb) -> None:

@@ -40,6 +40,13 @@ class _InMemoryTrust(TrustStore):
         self._revocations: dict[_Key, RevocationRecord] = {}
         self._accounts: dict[str, ServiceAccountRecord] = {}
 
+    @property
+    def reconnects(self) -> int:
+        return 0
+
+    async def everything(self) -> TrustChanges:
+        return await self.changes(after=0)
+
     async def changes(self, *, after: int) -> TrustChanges:
         with self._lock:
             return TrustChanges(

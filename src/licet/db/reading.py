@@ -56,6 +56,12 @@ class OwnReader:
         self._name = f"licet-{name}-{backend.id}"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
         self._engine: Engine | None = None
+        self._connections = 0
+
+    @property
+    def reconnects(self) -> int:
+        """How often it had to connect anew. What it is connected to then may be another server."""
+        return max(0, self._connections - 1)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Answer a query. It may be asked twice, if the connection breaks.
@@ -79,12 +85,20 @@ class OwnReader:
             self._engine.dispose()
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        if self._engine is None:
-            self._engine = self._backend.reading(1)
-        engine = self._engine
+        engine = self._engine or self._made()
 
         def ask() -> T:
             with engine.connect() as connection:
                 return query(connection)
 
         return answered(ask, database=self._backend.id)
+
+    def _made(self) -> Engine:
+        from sqlalchemy import event
+
+        def connected(_connection: object, _record: object) -> None:
+            self._connections += 1
+
+        self._engine = self._backend.reading(1)
+        event.listen(self._engine, "connect", connected)
+        return self._engine

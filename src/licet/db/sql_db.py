@@ -100,6 +100,12 @@ class SqlDb:
         """
         return await (await self._opened()).following.read(query)
 
+    @property
+    def reconnects(self) -> int:
+        """How often ``follow`` and ``watch`` had to connect anew since the database was opened."""
+        parts = self._open_parts
+        return 0 if parts is None else parts.following.reconnects
+
     async def look_up(self, query: Callable[[Connection], T]) -> T:
         """Answer a query on which it depends who somebody is, whatever users ask meanwhile.
 

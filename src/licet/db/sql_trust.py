@@ -32,6 +32,10 @@ T = TypeVar("T")
 class TrustWork(SqlWork, Protocol):
     """What a trust store asks of its database. No user's query keeps these two waiting."""
 
+    @property
+    def reconnects(self) -> int:
+        """How often ``follow`` had to connect anew."""
+
     async def follow(self, query: Callable[[Connection], T]) -> T:
         """Answer a query of who follows changes."""
 
@@ -47,6 +51,15 @@ def sql_trust(db: TrustWork) -> TrustStore:
 @dataclass(frozen=True, slots=True)
 class _SqlTrust(TrustStore):
     db: TrustWork
+
+    @property
+    def reconnects(self) -> int:
+        return self.db.reconnects
+
+    async def everything(self) -> TrustChanges:
+        from licet.db import trust_reads
+
+        return await self.db.look_up(lambda c: trust_reads.trust_changes(c, after=0))
 
     async def changes(self, *, after: int) -> TrustChanges:
         from licet.db import trust_reads

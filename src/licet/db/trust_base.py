@@ -26,6 +26,17 @@ class TrustStore(Protocol):
     call that ends up changing nothing may raise the number too.
     """
 
+    @property
+    def reconnects(self) -> int:
+        """How often ``changes`` and ``watch`` had to connect to the database anew.
+
+        What they read from then may be another server, one that knows less (a failover, a backup):
+        its numbers may be those of other changes. Whoever follows changes reads everything then.
+        """
+
+    async def everything(self) -> TrustChanges:
+        """As ``changes`` after 0, but while it reads it keeps no ``changes`` waiting."""
+
     async def changes(self, *, after: int) -> TrustChanges:
         """The rows that changed after that number; with 0 everything. A consistent reading."""
 
