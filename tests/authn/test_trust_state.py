@@ -50,18 +50,30 @@ def test_it_takes_over_what_changed(state: TrustState) -> None:
     assert state.accounts.find("digest") is not None
 
 
-def test_reset_it_knows_nothing_and_is_not_current(state: TrustState) -> None:
+def test_what_it_takes_over_is_all_it_knows_and_no_younger(state: TrustState) -> None:
+    other = TrustState()
+    other.apply(
+        TrustChanges(
+            number=3,
+            revocations=(revocation(TOKEN, "t-2"),),
+            service_accounts=(account("other"),),
+        )
+    )
     state.apply(
         TrustChanges(
             number=7,
             revocations=(revocation(TOKEN, "t-1"),),
-            service_accounts=(account("digest"),),
+            service_accounts=(account("digest", id="account-2"),),
         )
     )
-    state.confirm(read_at=100)
-    state.reset()
+    other.confirm(read_at=100)
+    state.take_over(other)
     assert not state.is_current
-    assert (state.number, len(state.revocations), len(state.accounts)) == (0, 0, 0)
+    assert state.number == 3
+    assert state.lost(alice(token_id="t-1")) is None
+    assert state.lost(alice(token_id="t-2")) == "the token was revoked"
+    assert state.accounts.find("digest") is None
+    assert state.accounts.find("other") is not None
 
 
 def test_what_has_expired_is_forgotten_a_day_later(state: TrustState, clock: Clock) -> None:

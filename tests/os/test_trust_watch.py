@@ -12,11 +12,19 @@ import pytest
 from licet.authn.trust_state import TrustState
 from licet.db.in_memory import InMemoryDb
 from licet.db.trust_base import TrustStore
-from licet.db.trust_records import RevocationKind, RevocationRecord, TrustChanges
+from licet.db.trust_records import (
+    TRUST_TOPIC,
+    RevocationKind,
+    RevocationRecord,
+    TrustChanges,
+)
 from licet.errors import StorageError
+from licet.os import trust_watch as module
 from licet.os.trust_watch import TrustWatch
 
 LATER_US = 4_000_000_000_000_000
+
+Changes = Callable[..., Awaitable[TrustChanges]]
 
 
 def revocation(value: str, **given: Any) -> RevocationRecord:
@@ -35,20 +43,19 @@ def revocation(value: str, **given: Any) -> RevocationRecord:
 
 
 class Moody(InMemoryDb):
-    """A database that can be away."""
+    """A database that can be away, set back, connected anew, or slow in what it is asked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.away: Exception | None = None
         self.hangs = False
         self.readings = 0
+        self.reconnects = 0
+        self.changes: Changes | None = None
+        self.everything: Callable[[], Awaitable[TrustChanges]] | None = None
         self.forgetting: Callable[[], Awaitable[int]] | None = None
-        self.changes: Callable[..., Awaitable[TrustChanges]] | None = None
 
     def trust(self) -> TrustStore:
-        if self.away is not None:
-            raise self.away
-        self.readings += 1
         return cast("TrustStore", MoodyTrust(self, super().trust()))
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
@@ -57,6 +64,13 @@ class Moody(InMemoryDb):
         if self.hangs:
             await asyncio.Event().wait()
         return await super().watch(topic, after=after, timeout_seconds=timeout_seconds)
+
+    async def go_back_and_be_overtaken(self, *, lost: str, stored: str) -> None:
+        """A standby takes over that misses the last change, and another one is made there."""
+        kept = self._trust._revocations  # type: ignore[attr-defined]  # what only a failover does
+        del kept[(RevocationKind.TOKEN.value, "default", lost)]
+        self._topics._numbers[TRUST_TOPIC] -= 1
+        await super().trust().add_revocations([revocation(stored)])
 
 
 class MoodyTrust:
@@ -69,9 +83,22 @@ class MoodyTrust:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+    @property
+    def reconnects(self) -> int:
+        return self._db.reconnects
+
     async def changes(self, *, after: int) -> TrustChanges:
+        self._db.readings += 1
+        if self._db.away is not None:
+            raise self._db.away
         read = self._db.changes or self._inner.changes
         return await read(after=after)
+
+    async def everything(self) -> TrustChanges:
+        if self._db.away is not None:
+            raise self._db.away
+        read = self._db.everything or self._inner.everything
+        return await read()
 
     async def forget_expired(self, *, now_us: int) -> int:
         if self._db.forgetting is not None:
@@ -92,6 +119,9 @@ class Known:
     def _tick(self) -> None:
         self.ticks += 1
         self.told = len(self.state.revocations)
+
+    def holds(self, value: str) -> bool:
+        return self.state.revocations.holds(RevocationKind.TOKEN, "default", value, now=1)
 
     async def add(self, *values: str) -> None:
         await self.db.trust().add_revocations([revocation(value) for value in values])
@@ -217,19 +247,190 @@ async def test_whatever_fails_it_goes_on_following(
 
 async def test_a_database_that_was_set_back_is_read_anew(known: Known) -> None:
     await known.add("kept")
-    known.state.apply(TrustChanges(number=1_000, revocations=(revocation("from the future"),)))
     await known.watch.start()
-    assert known.state.number < 1_000
+    known.state.apply(TrustChanges(number=1_000, revocations=(revocation("from the future"),)))
+    await until(lambda: known.state.number < 1_000)
     assert list(known.state.revocations._known) == [(RevocationKind.TOKEN, "default", "kept")]
+    await known.add("a")
+    await until(lambda: known.holds("a"))
+    assert known.state.is_current
+
+
+class TestOvertaken:
+    """A database that went back, and whose numbers are those of other changes when we look."""
+
+    @pytest.fixture
+    async def known(self) -> AsyncIterator[Known]:
+        made = Known()
+        await made.add("one")
+        await made.add("two")
+        await made.watch.start()
+        yield made
+        await made.watch.close()
+
+    async def is_found(self, known: Known) -> None:
+        await until(lambda: known.holds("new"))
+        assert known.holds("one")
+        assert not known.holds("two")
+        await until(lambda: known.state.is_current)
+
+    async def test_while_it_could_not_be_reached(self, known: Known) -> None:
+        known.db.away = StorageError("gone")
+        await known.watch.refresh()
+        await known.db.go_back_and_be_overtaken(lost="two", stored="new")
+        known.db.away = None
+        await self.is_found(known)
+
+    async def test_and_that_was_followed_on_another_connection(self, known: Known) -> None:
+        known.db.reconnects += 1
+        await known.db.go_back_and_be_overtaken(lost="two", stored="new")
+        await self.is_found(known)
+
+    async def test_and_nobody_could_see_it(
+        self, known: Known, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A pooler in between keeps our connections; the net is what is left."""
+        await known.db.go_back_and_be_overtaken(lost="two", stored="new")
+        await known.watch.refresh()
+        assert not known.holds("new")
+        monkeypatch.setattr(module, "_EVERYTHING_SECONDS", 0)
+        await self.is_found(known)
+
+    async def test_it_is_found_by_the_first_who_asks_when_nobody_follows(self) -> None:
+        known = Known(max_age_seconds=0)
+        await known.add("one")
+        await known.add("two")
+        await known.watch.refresh()
+        await known.watch.close()
+        known.db.away = StorageError("gone")
+        await known.watch.refresh()
+        await known.db.go_back_and_be_overtaken(lost="two", stored="new")
+        known.db.away = None
+        await known.watch.refresh()
+        assert known.holds("new")
+        await known.watch.close()
+
+    async def test_between_the_two_readings_that_make_one(self, known: Known) -> None:
+        store = InMemoryDb.trust(known.db)
+
+        async def everything() -> TrustChanges:
+            found = await store.everything()
+            # It went back further than that, and was not overtaken.
+            kept = known.db._trust._revocations  # type: ignore[attr-defined]
+            del kept[(RevocationKind.TOKEN.value, "default", "two")]
+            known.db._topics._numbers[TRUST_TOPIC] -= 1
+            known.db.everything = None
+            return found
+
+        known.db.everything = everything
+        known.db.reconnects += 1
+        await until(lambda: not known.holds("two"))
+        assert known.holds("one")
+        assert known.state.number == 1
+
+
+class TestWhileAllIsReadAnew:
+    """It takes as long as it takes."""
+
+    @pytest.fixture
+    async def known(self) -> AsyncIterator[Known]:
+        made = Known(max_age_seconds=0.3)
+        await made.add("old")
+        await made.watch.start()
+        yield made
+        await made.watch.close()
+
+    @pytest.fixture
+    def gate(self, known: Known) -> asyncio.Event:
+        gate = asyncio.Event()
+        store = InMemoryDb.trust(known.db)
+
+        async def everything() -> TrustChanges:
+            found = await store.everything()
+            await gate.wait()
+            return found
+
+        known.db.everything = everything
+        return gate
+
+    async def test_what_is_known_stays_in_force_and_grows(
+        self, known: Known, gate: asyncio.Event
+    ) -> None:
+        known.db.reconnects += 1
+        for value in "abc":
+            await known.add(value)
+            await until(lambda value=value: known.holds(value))  # type: ignore[misc]
+            assert known.holds("old")
+        gate.set()
+        await until(lambda: known.watch._settled == (0, 1))
+        assert all(known.holds(value) for value in ("old", "a", "b", "c"))
+
+    async def test_what_is_in_doubt_opens_nothing(self, known: Known, gate: asyncio.Event) -> None:
+        known.db.reconnects += 1
+        await until(lambda: not known.state.is_current)
+        await known.add("a")
+        await until(lambda: known.holds("a"))
+        assert not known.state.is_current
+        gate.set()
+        await until(lambda: known.state.is_current)
+
+    async def test_what_is_not_in_doubt_goes_on(
+        self, known: Known, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_EVERYTHING_SECONDS", 0)
+        for _ in range(3):
+            confirmed_at = known.state._read_at
+            assert confirmed_at is not None
+            # Neither is who waits for a reading kept waiting.
+            await asyncio.wait_for(known.watch.refresh(), 20)
+            assert known.state._read_at is not None
+            assert known.state._read_at > confirmed_at
+        assert not gate.is_set()
+
+    async def test_others_work_however_much_it_is(
+        self, known: Known, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_ROWS_AT_ONCE", 2)
+        await known.add(*(f"{number}" for number in range(9)))
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while known.watch._settled != (0, 1):
+                turns += 1
+                await asyncio.sleep(0)
+
+        known.db.reconnects += 1
+        await asyncio.gather(known.watch.refresh(), count())
+        assert turns >= 5
+        assert len(known.state.revocations) == 10
+
+
+async def test_where_all_cannot_be_read_anew_it_is_no_outage_unless_there_is_a_doubt(
+    known: Known, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails() -> TrustChanges:
+        raise StorageError("too slow")
+
+    await known.watch.start()
+    known.db.everything = fails
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_EVERYTHING_SECONDS", 0)
+        await until(lambda: "not read anew for another while: too slow" in caplog.text)
+    await known.add("a")
+    await until(lambda: known.holds("a"))
+    assert "cannot be read" not in caplog.text
+    known.db.reconnects += 1
+    await until(lambda: "cannot be read: too slow" in caplog.text)
+    known.db.everything = None
+    await until(lambda: "can be read again" in caplog.text)
+    assert caplog.text.count("cannot be read") == 1
 
 
 async def test_a_failing_refresh_is_logged_and_no_more(
-    known: Known, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    known: Known, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> None:
-        raise StorageError("no table")
-
-    monkeypatch.setattr(known.db, "trust", broken)
+    known.db.away = StorageError("no table")
     await known.watch.refresh()
     assert not known.state.is_current
     assert "revocations cannot be read: no table" in caplog.text

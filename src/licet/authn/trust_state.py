@@ -54,12 +54,13 @@ class TrustState:
         self.accounts.apply(changes.service_accounts)
         self.number = changes.number
 
-    def reset(self) -> None:
-        """Forget everything, before it is read anew."""
-        self.number = 0
-        self.revocations = RevocationList()
-        self.accounts = AccountBook()
-        self._read_at = None
+    def take_over(self, other: TrustState) -> None:
+        """Know what another one knows and nothing else, from one moment to the next."""
+        self.number, self.revocations, self.accounts = (
+            other.number,
+            other.revocations,
+            other.accounts,
+        )
 
     def confirm(self, *, read_at: float) -> None:
         """Note that nothing was missing at ``read_at``, in seconds of ``monotonic``."""
