@@ -206,6 +206,7 @@ def test_a_page_that_hides_its_origin_runs_nothing(
         watch.refused(
             open_server,
             lambda m=more: form_post(open_server, KINDS[kind], fetched, *m),  # type: ignore[misc]  # bound now
+            sent=NO_TOKEN,
             reason="the request comes from a page of another origin",
             statuses={403},
         )

@@ -67,6 +67,7 @@ async def test_slow_reads_of_users_keep_no_service_account_out(db: SqlDb) -> Non
     made = account(id="a")
     await db.trust().create_service_account(made)
     async with slow(db.read):
+        assert made.token_digest is not None
         found = await answers(db.trust().find_service_account(made.token_digest))
         assert found is not None
         assert await answers(db.trust().get_service_account("a")) == found
