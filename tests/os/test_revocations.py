@@ -351,12 +351,10 @@ class TestADatabaseThatIsAway:
             async def away(*_: object, **__: object) -> int:
                 raise StorageError("the database is away")
 
-            def nothing() -> None:
-                raise StorageError("the database is away")
-
             with monkeypatch.context() as patched:
                 patched.setattr(world.db, "watch", away)
-                patched.setattr(world.db, "trust", nothing)
+                for reading in ("changes", "everything"):
+                    patched.setattr(world.db.trust(), reading, away)
                 deadline = time.monotonic() + 20
                 while (denied := agents(live, headers)).status_code == 200:
                     assert time.monotonic() < deadline, "it was never noticed"
