@@ -176,7 +176,7 @@ def revocation(kind: RevocationKind, value: str, **given: Any) -> RevocationReco
     return RevocationRecord(**{**usual, **given})
 
 
-def account(digest: str, **given: Any) -> ServiceAccountRecord:
+def account(digest: str | None, **given: Any) -> ServiceAccountRecord:
     """A service account that was made just now, whose token has that digest."""
     usual = {
         "id": "account-1",

@@ -132,6 +132,22 @@ def test_what_a_token_has_open_ends_with_the_token(state: TrustState, clock: Clo
     assert state.lost(replace(new, key_id=None)) == ended
 
 
+def test_what_a_token_has_open_ends_with_whoever_rotated_to_it(state: TrustState) -> None:
+    rotated = account(
+        "new",
+        rotator_alias="default",
+        rotator_subject="bob",
+        rotator_issued_at_us=NOW_US,
+        old_token_digest="old",
+        old_expires_at_us=NOW_US + 60_000_000,
+    )
+    gone = revocation(RevocationKind.SUBJECT, "bob")
+    state.apply(TrustChanges(number=1, revocations=(gone,), service_accounts=(rotated,)))
+    ended = "whoever rotated the service account was revoked"
+    old, new = (service_principal(rotated, digest) for digest in ("old", "new"))
+    assert [state.lost(each) for each in (old, new)] == [None, ended]
+
+
 def test_a_revoked_token_is_no_service_account_of_that_id(state: TrustState) -> None:
     state.apply(
         TrustChanges(

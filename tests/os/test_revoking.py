@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,12 +65,13 @@ async def test_where_tokens_have_a_stated_lifetime_no_longer_than_that(kind: str
     assert key.expires_at_us == int((NOW + KEPT_SECONDS) * 1_000_000)
 
 
-async def test_a_subject_takes_along_the_accounts_that_they_made_before() -> None:
+async def test_a_subject_takes_along_the_accounts_that_they_made_with_tokens_from_before() -> None:
     store = InMemoryDb().trust()
     later_us = int((NOW + 10) * 1_000_000)
     made = [
         account("mine"),
-        account("later", created_at_us=later_us),
+        account("mine-by-another-clock", created_at_us=later_us),
+        account("later", creator_issued_at_us=later_us),
         account("anothers", creator_subject="other"),
         account("partners", creator_alias="partner"),
         account("operators", creator_alias=None, creator_subject=None),
@@ -79,7 +81,52 @@ async def test_a_subject_takes_along_the_accounts_that_they_made_before() -> Non
     await revoking(store).revoke(Revoke(kind=RevocationKind.SUBJECT, value="boss"))
     found = await store.list_service_accounts(ServiceAccountQuery(include_revoked=True, limit=10))
     revoked = {each.name for each in found.service_accounts if each.revoked_at_us is not None}
-    assert revoked == {"mine"}
+    assert revoked == {"mine", "mine-by-another-clock"}
+
+
+async def test_a_subject_takes_along_the_tokens_that_they_rotated_to() -> None:
+    store = InMemoryDb().trust()
+    later_us = int((NOW + 10) * 1_000_000)
+    boss: dict[str, Any] = {"rotator_alias": "default", "rotator_subject": "boss"}
+    was = {f"old_{name}": value for name, value in boss.items()}
+    nobody: dict[str, Any] = {"creator_alias": None, "creator_subject": None}
+    given = [
+        account("current", **nobody, **boss, old_token_digest="before"),
+        account("old", **nobody, **was, old_token_digest="taken-over"),
+        account("both", **nobody, **boss, **was, old_token_digest="taken-over-first"),
+        account("later", **nobody, **boss, rotator_issued_at_us=later_us),
+        account("anothers", **nobody, **{**boss, "rotator_subject": "other"}),
+    ]
+    for each in given:
+        assert await store.create_service_account(each)
+    await revoking(store).revoke(Revoke(kind=RevocationKind.SUBJECT, value="boss"))
+    found = await store.list_service_accounts(ServiceAccountQuery(include_revoked=True, limit=10))
+    # The accounts themselves are others', and can be given another token.
+    assert all(each.revoked_at_us is None for each in found.service_accounts)
+    left = {
+        each.name: (each.token_digest, each.old_token_digest) for each in found.service_accounts
+    }
+    assert left == {
+        "current": (None, "before"),
+        "old": ("digest-old-", None),
+        "both": (None, None),
+        "later": ("digest-later-", None),
+        "anothers": ("digest-anothers-", None),
+    }
+
+
+async def test_an_earlier_cutoff_takes_along_what_the_later_one_that_stands_does() -> None:
+    store = InMemoryDb().trust()
+    wanted = Revoke(kind=RevocationKind.SUBJECT, value="boss")
+    await revoking(store).revoke(wanted)
+    # Made meanwhile at a replica that had not heard of it.
+    await store.create_service_account(
+        account("mine", creator_issued_at_us=int((NOW - 5) * 1_000_000))
+    )
+    await revoking(store).revoke(replace(wanted, issued_before=NOW - 100))
+    found = await store.get_service_account("id-mine")
+    assert found is not None
+    assert found.revoked_at_us is not None
 
 
 async def test_many_accounts_are_looked_through_to_the_end(

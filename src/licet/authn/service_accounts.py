@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from licet.authn.makers import creator_of, rotators_of
 from licet.authn.principal import SERVICE_ALIAS, SERVICE_PREFIX, Principal, PrincipalKind
 from licet.authn.revocation import RevocationList
 from licet.db.trust_records import ServiceAccountRecord
@@ -119,16 +120,7 @@ def refusal_of_account(
         return "the service account was revoked"
     if account.expires_at_us is not None and account.expires_at_us <= now_us:
         return "the service account has expired"
-    if (
-        account.creator_alias is not None
-        and account.creator_subject is not None
-        and revocations.revoked_since(
-            account.creator_alias,
-            account.creator_subject,
-            since=account.created_at_us / _MICROSECONDS,
-            now=now,
-        )
-    ):
+    if creator_of(account).was_revoked(revocations, now=now):
         return "whoever made the service account was revoked"
     return None
 
@@ -141,6 +133,16 @@ def refusal_of_token(account: ServiceAccountRecord, digest: str, *, now: float) 
     if digest == account.old_token_digest and ended is not None and now * _MICROSECONDS < ended:
         return None
     return "the service account has another token now"
+
+
+def refusal_of_rotator(
+    account: ServiceAccountRecord, digest: str, revocations: RevocationList, *, now: float
+) -> str | None:
+    """Why this token is not taken any more, whoever had it made being gone; None: it is."""
+    rotator = rotators_of(account).get(digest)
+    if rotator is not None and rotator.was_revoked(revocations, now=now):
+        return "whoever rotated the service account was revoked"
+    return None
 
 
 def _digests(account: ServiceAccountRecord) -> tuple[str, ...]:

@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 from licet.authn.principal import Principal, PrincipalKind
 from licet.authn.revocation import RevocationList
-from licet.authn.service_accounts import AccountBook, refusal_of_account, refusal_of_token
+from licet.authn.service_accounts import (
+    AccountBook,
+    refusal_of_account,
+    refusal_of_rotator,
+    refusal_of_token,
+)
 from licet.db.trust_records import TrustChanges
 
 DEFAULT_MAX_AGE_SECONDS = 5.0
@@ -81,10 +86,12 @@ class TrustState:
         return self.revocations.reason(principal, now=self._now())
 
     def _service_lost(self, principal: Principal) -> str | None:
-        now = self._now()
+        now, digest = self._now(), principal.key_id or ""
         account = self.accounts.get(principal.token_id)
         if account is None:
             return "the service account is not known"
-        return refusal_of_account(account, self.revocations, now=now) or refusal_of_token(
-            account, principal.key_id or "", now=now
+        return (
+            refusal_of_account(account, self.revocations, now=now)
+            or refusal_of_token(account, digest, now=now)
+            or refusal_of_rotator(account, digest, self.revocations, now=now)
         )

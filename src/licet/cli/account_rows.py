@@ -9,7 +9,10 @@ from licet.cli.dates import show_date
 from licet.db.trust_records import ServiceAccountRecord
 from licet.os.account_lookup import has_expired
 
-HEADINGS = ("NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED", "TOKEN", "MADE", "BY", "ID")
+HEADINGS = (
+    *("NAME", "STATE", "SCOPES", "EXPIRES", "LAST USED", "TOKEN"),
+    *("MADE", "BY", "ROTATED BY", "ID"),
+)
 
 
 def account_table(accounts: Sequence[ServiceAccountRecord], *, now: float) -> list[tuple[str, ...]]:
@@ -35,9 +38,10 @@ def _cells(account: ServiceAccountRecord, now: float) -> tuple[str, ...]:
         " ".join(account.scopes),
         "never" if end is None else show_date(end),
         "never" if used is None else show_date(used),
-        account.token_prefix,
+        account.token_prefix or "none",
         show_date(account.created_at_us),
-        _maker(account),
+        _named(account.creator_alias, account.creator_subject),
+        _rotator(account),
         account.id,
     )
 
@@ -48,7 +52,11 @@ def _state(account: ServiceAccountRecord, now: float) -> str:
     return "expired" if has_expired(account, now=now) else "active"
 
 
-def _maker(account: ServiceAccountRecord) -> str:
-    if account.creator_alias is None or account.creator_subject is None:
-        return "the operator"
-    return owner_key(account.creator_alias, account.creator_subject)
+def _rotator(account: ServiceAccountRecord) -> str:
+    if account.old_token_digest is None and account.rotator_subject is None:
+        return ""
+    return _named(account.rotator_alias, account.rotator_subject)
+
+
+def _named(alias: str | None, subject: str | None) -> str:
+    return "the operator" if alias is None or subject is None else owner_key(alias, subject)

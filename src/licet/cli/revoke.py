@@ -26,7 +26,7 @@ _SID = typer.Option(metavar="ID", help="A login session at the auth server.", sh
 _SUBJECT = typer.Option(
     metavar="SUB",
     help="Everything that was issued to somebody up to now, and for good the service accounts "
-    "that they made.",
+    "that they made and the tokens that they rotated others' accounts to.",
     show_default=False,
 )
 _KEY_ID = typer.Option(

@@ -138,7 +138,8 @@ def tell(revoked: Revoked, *, as_json: bool) -> None:
     for remark in revoked.remarks:
         note(remark)
     if record.kind is RevocationKind.SUBJECT:
-        note("Service accounts that the subject made up to then are revoked for good.")
+        note("Service accounts that the subject made up to then are revoked for good,")
+        note("and of others' accounts the tokens that they rotated them to.")
     undone = (
         "A service account is revoked for good."
         if record.kind is RevocationKind.SERVICE_ACCOUNT

@@ -10,6 +10,7 @@ from math import ceil
 
 from licet.authn.issuer import TrustedIssuer
 from licet.authn.logout_token import LogoutToken
+from licet.authn.makers import creator_of, rotators_of
 from licet.authn.principal import SERVICE_ALIAS, SERVICE_PREFIX
 from licet.db.trust_base import TrustStore
 from licet.db.trust_records import RevocationKind, RevocationRecord
@@ -92,7 +93,7 @@ class Revoking:
         )
         (stored,) = await self._store.add_revocations([record])
         if wanted.kind is RevocationKind.SUBJECT:
-            await self._revoke_accounts_of(issuer.alias, wanted.value, before=issued_before)
+            await self._end_accounts_of(stored)
         return stored
 
     async def log_out(self, token: LogoutToken) -> bool:
@@ -148,13 +149,19 @@ class Revoking:
         (stored,) = await self._store.add_revocations([record])
         return stored
 
-    async def _revoke_accounts_of(self, alias: str, subject: str, *, before: float) -> None:
-        """For good: they would come back when the revocation expires."""
+    async def _end_accounts_of(self, revocation: RevocationRecord) -> None:
+        """The accounts that a subject made, and the tokens that they had made for others.
+
+        For good: they would come back when the revocation expires.
+        """
         # The revoked ones too: pages must not shift while what is on them is revoked.
         async for account in every_account(self._store, include_revoked=True):
-            creator = (account.creator_alias, account.creator_subject)
-            if creator == (alias, subject) and account.created_at_us <= _us(before):
+            if creator_of(account).is_hit_by(revocation):
                 await self._store.revoke_service_account(account.id, revoked_at_us=_us(self._now()))
+                continue
+            for digest, rotator in rotators_of(account).items():
+                if rotator.is_hit_by(revocation):
+                    await self._store.end_service_token(account.id, token_digest=digest)
 
     def _issuer(self, alias: str | None) -> TrustedIssuer:
         if alias is None and len(self._issuers) == 1:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from licet.authn.makers import Maker
 from licet.authn.principal import Principal, PrincipalKind
 from licet.authn.service_accounts import NewToken, new_token
 from licet.authz.families import Families
@@ -98,15 +99,16 @@ class Minting:
             raise InvalidInputError("name", "a name that is not of the form of an id (UUID)")
         scopes = self._scopes(wanted)
         _check_holds(grantor, scopes)
-        now_us, principal, token = self._now_us(), grantor.principal, new_token()
+        now_us, creator, token = self._now_us(), Maker.of(grantor.principal), new_token()
         account = ServiceAccountRecord(
             id=str(uuid.uuid4()),
             name=wanted.name,
             scopes=tuple(scopes),
             token_digest=token.digest,
             token_prefix=token.prefix,
-            creator_alias=None if principal is None else principal.issuer_alias,
-            creator_subject=None if principal is None else principal.subject,
+            creator_alias=creator.alias,
+            creator_subject=creator.subject,
+            creator_issued_at_us=creator.issued_at_us,
             created_at_us=now_us,
             expires_at_us=_expiry_us(now_us, wanted.expires_in_days),
         )
@@ -141,11 +143,14 @@ class Minting:
             raise _unknown(account_id)
         # Whoever rotates gets the token into their hands.
         _check_holds(grantor, self._parsed(account.scopes))
-        now_us, token = self._now_us(), new_token()
+        now_us, rotator, token = self._now_us(), Maker.of(grantor.principal), new_token()
         rotation = Rotation(
             token_digest=token.digest,
             token_prefix=token.prefix,
             expires_at_us=_renewed_us(account, now_us, expires_in_days),
+            rotator_alias=rotator.alias,
+            rotator_subject=rotator.subject,
+            rotator_issued_at_us=rotator.issued_at_us,
         )
         rotated = await self._store.rotate_service_account(
             account_id,

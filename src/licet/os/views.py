@@ -186,6 +186,8 @@ def service_account_view(account: ServiceAccountRecord) -> dict[str, Any]:
             "old_token_expires_at": _epoch(account.old_expires_at_us),
             "created_by": account.creator_subject,
             "created_by_issuer": account.creator_alias,
+            "rotated_by": account.rotator_subject,
+            "rotated_by_issuer": account.rotator_alias,
         }
     )
 
