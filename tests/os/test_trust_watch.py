@@ -161,7 +161,7 @@ async def test_what_others_store_becomes_known(known: Known) -> None:
 async def test_a_refresh_brings_what_was_stored_before_it(known: Known) -> None:
     for value in "abcdef":
         await known.add(value)
-        await known.watch.refresh()
+        assert await known.watch.refresh() is True
         assert known.state.number == (await known.db.trust().changes(after=0)).number
     assert len(known.state.revocations) == 6
 
@@ -431,11 +431,36 @@ async def test_a_failing_refresh_is_logged_and_no_more(
     known: Known, caplog: pytest.LogCaptureFixture
 ) -> None:
     known.db.away = StorageError("no table")
-    await known.watch.refresh()
+    assert await known.watch.refresh() is False
     assert not known.state.is_current
     assert "revocations cannot be read: no table" in caplog.text
     with pytest.raises(StorageError):
         await known.watch.start()
+
+
+async def test_whatever_fails_a_refresh_answers(
+    known: Known, caplog: pytest.LogCaptureFixture
+) -> None:
+    await known.watch.start()
+    known.db.away = ZeroDivisionError("a bug")
+    assert await known.watch.refresh() is False
+    assert "a bug" in caplog.text
+    known.db.away = None
+    assert await known.watch.refresh() is True
+
+
+async def test_a_refresh_that_takes_too_long_is_none(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await known.watch.start()
+    monkeypatch.setattr("licet.os.trust_watch._REFRESH_SECONDS", 0.01)
+
+    async def held(*, after: int) -> TrustChanges:
+        await asyncio.Event().wait()
+        raise AssertionError(after)
+
+    known.db.changes = held
+    assert await known.watch.refresh() is False
 
 
 async def test_what_expired_a_day_ago_is_forgotten_here_and_in_the_database() -> None:

@@ -25,7 +25,7 @@ class RevocationAuthenticator:
     """
 
     def __init__(
-        self, inner: Authenticator, state: TrustState, *, refresh: Callable[[], Awaitable[None]]
+        self, inner: Authenticator, state: TrustState, *, refresh: Callable[[], Awaitable[object]]
     ) -> None:
         self._inner = inner
         self._state = state

@@ -7,6 +7,13 @@ from collections.abc import Callable, Mapping
 
 from licet.authn.principal import Principal
 from licet.authn.trust_state import TrustState
+from licet.errors import LicetError
+
+
+class AuthorityLostError(LicetError):
+    """Whoever asks has lost their authority while they asked."""
+
+    code = "authority_lost"
 
 
 class Authority:

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-Work = Callable[[], Coroutine[Any, Any, None]]
+Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
 class OwnTasks:
     """Tasks of one event loop, by name."""
 
     def __init__(self) -> None:
-        self._named: dict[str, asyncio.Task[None]] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._named: dict[str, asyncio.Task[Any]] = {}
+        self._running: set[asyncio.Task[Any]] = set()
 
-    def run(self, name: str, work: Work) -> asyncio.Task[None]:
+    def run(self, name: str, work: Work) -> asyncio.Task[Any]:
         """The task of that name: the one that is under way, else a new one."""
         task = self._named.get(name)
         if task is None or task.done():

@@ -17,7 +17,8 @@ from licet.errors import (
     NotFoundError,
     StorageError,
 )
-from licet.os.denial import log_denial
+from licet.os.authority import AuthorityLostError
+from licet.os.denial import Denial, log_denial
 from licet.os.media import UnsupportedMediaError
 from licet.os.service_accounts import NotYoursToGrantError, ScopeNotUsableError
 from licet.os.values import MissingFieldError
@@ -47,6 +48,8 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _licet_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, InvalidInputError) and not isinstance(error, UnsupportedMediaError):
         return JSONResponse({"detail": [_field_problem(error)]}, status_code=422)
+    if isinstance(error, AuthorityLostError):
+        return _denied(request, Denial.bad_credentials(str(error)))
     for kind, status in _STATUS:
         if isinstance(error, kind):
             if isinstance(error, NotYoursToGrantError):
@@ -56,6 +59,12 @@ async def _licet_error(request: Request, error: Exception) -> JSONResponse:
             return JSONResponse(_detail(error), status_code=status, headers=headers)
     logger.error("a request failed: %s", error, exc_info=error)
     return JSONResponse({"detail": f"Internal server error ({type(error).__name__})"}, 500)
+
+
+def _denied(request: Request, denial: Denial) -> JSONResponse:
+    log_denial(request.scope, status=denial.status, detail=denial.detail)
+    headers = {"www-authenticate": denial.challenge or "", "cache-control": "no-store"}
+    return JSONResponse({"detail": denial.detail}, denial.status, headers=headers)
 
 
 def _detail(error: LicetError) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from functools import cached_property
 
 from licet.agent.agent import Agent
 from licet.authn.issuer import TrustedIssuer
+from licet.authn.principal import Principal
 from licet.db.base import Db, Store
-from licet.errors import ConfigurationError, NotFoundError
+from licet.errors import ConfigurationError, NotFoundError, StorageUnavailableError
+from licet.os.authority import AuthorityLostError
 from licet.os.caller import Caller
 from licet.os.config import Settings
+from licet.os.giving import Giving
 from licet.os.open_requests import OpenRequests
 from licet.os.policy import Policy
 from licet.os.trust import Trust
@@ -69,6 +72,26 @@ class Server:
         """Take over at once what this request has changed of revocations and service accounts."""
         if self.trust is not None:
             await self.trust.watch.refresh()
+
+    async def check_authority(self, principal: Principal | None) -> None:
+        """Refuse whoever was revoked by what the database says now, also if we have not heard yet.
+
+        Raises:
+            AuthorityLostError: they were.
+            StorageUnavailableError: nobody can say.
+        """
+        if self.trust is None or principal is None:
+            return
+        if not await self.trust.watch.refresh():
+            raise StorageUnavailableError("the revocations cannot be read at present")
+        reason = self.trust.authority.lost(principal)
+        if reason is not None:
+            raise AuthorityLostError(reason)
+
+    @cached_property
+    def giving(self) -> Giving:
+        """What outlives a request is given away through it."""
+        return Giving(self.check_authority)
 
     @property
     def issuers(self) -> Sequence[TrustedIssuer]:

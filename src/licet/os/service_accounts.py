@@ -162,6 +162,10 @@ class Minting:
             raise _unknown(account_id)
         return Minted(rotated, token)
 
+    async def end_token(self, minted: Minted) -> None:
+        """End a token that an account was rotated to; the one before it stays for its overlap."""
+        await self._store.end_service_token(minted.account.id, token_digest=minted.token.digest)
+
     async def revoke(self, account_id: str) -> ServiceAccountRecord:
         """Revoke an account; one that was revoked stays so.
 

@@ -84,8 +84,8 @@ class TrustWatch:
         await self._read_everything()
         self._tasks.run("following", self._follow_changes)
 
-    async def refresh(self) -> None:
-        """Read what has changed up to now. A failure is only logged.
+    async def refresh(self) -> bool:
+        """Read what has changed up to now. A failure is only logged. Answers whether it was read.
 
         An app that is served without its lifespan begins to follow here.
         """
@@ -95,6 +95,7 @@ class TrustWatch:
         # was just written. Waited for like this, one who leaves does not take it from the others.
         queued = self._tasks.run("refreshing", self._refresh)
         await asyncio.wait((queued,), timeout=_REFRESH_SECONDS)
+        return queued.done() and not queued.cancelled() and bool(queued.result())
 
     async def close(self) -> None:
         """Stop following."""
@@ -135,7 +136,7 @@ class TrustWatch:
             self._state.forget_expired()
             self._tasks.run("forgetting", self._forget_expired)
 
-    async def _refresh(self) -> None:
+    async def _refresh(self) -> bool:
         try:
             if self._is_in_doubt():
                 await asyncio.wait((self._tasks.run("everything", self._read_everything_anew),))
@@ -144,6 +145,8 @@ class TrustWatch:
                 await self._read_changes()
         except Exception as error:  # noqa: BLE001 - whoever waits sees that the state is still old
             self._failed(error)
+            return False
+        return True
 
     async def _read_everything_anew(self) -> None:
         try:

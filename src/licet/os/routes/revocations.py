@@ -74,6 +74,7 @@ def revocation_routes(server: Server) -> APIRouter:
         wanted = await read_revocation(
             request, created_by=None if principal is None else principal.owner
         )
+        await server.check_authority(principal)
         stored = await Revoking(server.default_db.trust(), server.issuers).revoke(wanted)
         await server.refresh_trust()
         return JSON(revocation_view(stored), 201)
@@ -82,8 +83,10 @@ def revocation_routes(server: Server) -> APIRouter:
         "/revocations/{revocation_id}", summary="Take a revocation back", status_code=204
     )
     @requires("revocations:delete")
-    async def take_back(revocation_id: str) -> Response:
+    async def take_back(revocation_id: str, request: Request) -> Response:
         known = values.identifier(revocation_id, "path.revocation_id")
+        # Else whoever was revoked could take that back, where it has not been heard of yet.
+        await server.check_authority(caller_of(request).principal)
         taken_back = await server.default_db.trust().delete_revocation(
             known, deleted_at_us=time.time_ns() // 1000
         )

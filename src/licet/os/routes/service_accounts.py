@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from licet.authn.principal import Principal
 from licet.authz.families import DEFAULT_FAMILIES
 from licet.db.trust_records import ServiceAccountQuery
 from licet.os import values
@@ -78,9 +79,14 @@ def _add_collection(router: APIRouter, server: Server) -> None:
     )
     @requires("service_accounts:write")
     async def create_account(request: Request) -> Response:
-        grantor = _grantor(caller_of(request))
-        minted = await _minting(server).mint(await read_new_account(request), grantor)
-        await server.refresh_trust()
+        principal, grantor = _grantor(caller_of(request))
+        minting = _minting(server)
+        wanted = await read_new_account(request)
+        minted = await server.giving.give(
+            principal,
+            lambda: minting.mint(wanted, grantor),
+            take_back=lambda minted: minting.revoke(minted.account.id),
+        )
         return _shown(minted)
 
 
@@ -93,13 +99,21 @@ def _add_single(router: APIRouter, server: Server) -> None:
     )
     @requires("service_accounts:write", id_param="service_account_id")
     async def rotate_account(service_account_id: str, request: Request) -> Response:
-        grantor = _grantor(caller_of(request))
+        principal, grantor = _grantor(caller_of(request))
+        minting = _minting(server)
         account_id = values.identifier(service_account_id, "path.service_account_id")
         overlap_seconds, expires_in_days = await read_rotation(request)
-        minted = await _minting(server).rotate(
-            account_id, grantor, overlap_seconds=overlap_seconds, expires_in_days=expires_in_days
+        minted = await server.giving.give(
+            principal,
+            lambda: minting.rotate(
+                account_id,
+                grantor,
+                overlap_seconds=overlap_seconds,
+                expires_in_days=expires_in_days,
+            ),
+            # Not the account: whoever was revoked would have ended it all the same.
+            take_back=minting.end_token,
         )
-        await server.refresh_trust()
         return _shown(minted)
 
     @router.delete(
@@ -108,21 +122,22 @@ def _add_single(router: APIRouter, server: Server) -> None:
         status_code=204,
     )
     @requires("service_accounts:delete", id_param="service_account_id")
-    async def revoke_account(service_account_id: str) -> Response:
+    async def revoke_account(service_account_id: str, request: Request) -> Response:
         account_id = values.identifier(service_account_id, "path.service_account_id")
+        await server.check_authority(caller_of(request).principal)
         await _minting(server).revoke(account_id)
         await server.refresh_trust()
         return Response(status_code=204)
 
 
-def _grantor(caller: Caller) -> Grantor:
+def _grantor(caller: Caller) -> tuple[Principal, Grantor]:
     if caller.principal is None or caller.grants is None:
         raise HTTPException(
             401,
             "JWT authentication is required to mint a service account.",
             headers={"www-authenticate": "Bearer"},
         )
-    return Grantor(grants=caller.grants, principal=caller.principal)
+    return caller.principal, Grantor(grants=caller.grants, principal=caller.principal)
 
 
 def _minting(server: Server) -> Minting:
