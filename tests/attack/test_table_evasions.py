@@ -115,7 +115,7 @@ class TestRotatingAnothersAccount:
 
 
 class TestARequestThatIsHeldOpen:
-    @pytest.mark.parametrize("path", [ACCOUNTS])
+    @pytest.mark.parametrize("path", [ACCOUNTS, "/agents/alpha/runs", "/sessions", REVOCATIONS])
     def test_it_ends_when_the_rest_of_it_comes(
         self, attacked: Target, watch: Watch, path: str
     ) -> None:

@@ -41,7 +41,12 @@ class Served:
         return "the token was revoked" if gone else None
 
     def request(
-        self, app: ASGIApp, scope: Scope, principal: Principal = OLGA
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        principal: Principal = OLGA,
+        *,
+        receive: Receive | None = None,
     ) -> asyncio.Task[None]:
         coming = asyncio.Queue[Message]()
         coming.put_nowait({"type": "websocket.connect"})
@@ -51,7 +56,7 @@ class Served:
                 await self.reads.wait()
             self.sent.append(message)
 
-        serving = self.open.serve(app, principal, dict(scope), coming.get, send)
+        serving = self.open.serve(app, principal, dict(scope), receive or coming.get, send)
         return asyncio.create_task(serving)
 
     async def until_cut(self, task: asyncio.Task[None]) -> None:
@@ -136,6 +141,98 @@ async def test_others_go_on() -> None:
     hanging[1].cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
     assert len(served.open) == 0
+
+
+class Link:
+    """What a client sends, message by message."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
+
+    def bring(self, **message: Any) -> None:
+        self.messages.put_nowait(message)
+
+    async def receive(self) -> Message:
+        return await self.messages.get()
+
+
+def brought(kind: str) -> dict[str, Any]:
+    if kind == "http":
+        return {"type": "http.request", "body": b"piece", "more_body": True}
+    return {"type": "websocket.receive", "text": "piece"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "said", "ending"),
+    [
+        (HTTP, [], ["http.response.start", "http.response.body"]),
+        (HTTP, [start()], []),
+        (SOCKET, [ACCEPT], ["websocket.close"]),
+    ],
+    ids=["body", "body of an answer under way", "socket"],
+)
+async def test_what_comes_after_the_revocation_is_not_brought(
+    scope: Scope, said: list[Message], ending: list[str]
+) -> None:
+    served, link = Served(), Link()
+    read: list[Message] = []
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        for message in said:
+            await send(message)
+        while True:
+            read.append(await receive())
+
+    task = served.request(app, scope, receive=link.receive)
+    link.bring(**brought(scope["type"]))
+    await until(lambda: read)
+    served.revoked.add("olga")
+    link.bring(**brought(scope["type"]))
+    await task
+    assert read == [brought(scope["type"])]
+    assert [message["type"] for message in served.sent[len(said) :]] == ending
+    assert len(served.open) == 0
+
+
+async def test_a_client_who_leaves_is_told_to_the_app_also_after_the_revocation() -> None:
+    served, link = Served(), Link()
+    read: list[Message] = []
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        read.append(await receive())
+
+    task = served.request(app, HTTP, receive=link.receive)
+    await until(lambda: len(served.open) == 1)
+    served.revoked.add("olga")
+    link.bring(type="http.disconnect")
+    await task
+    assert read == [{"type": "http.disconnect"}]
+
+
+@pytest.mark.parametrize("scope", [HTTP, SOCKET], ids=["http", "websocket"])
+async def test_to_a_task_of_the_apps_own_the_client_has_left(scope: Scope) -> None:
+    served, link = Served(), Link()
+    read: list[Message] = []
+    reading: list[asyncio.Task[None]] = []
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        async def reader() -> None:
+            read.append(await receive())
+
+        if scope["type"] == "websocket":
+            await receive()
+        reading.append(asyncio.create_task(reader()))
+        await asyncio.Event().wait()
+
+    task = served.request(app, scope, receive=link.receive)
+    if scope is SOCKET:
+        # It comes once: what refuses the handshake later does not wait for another.
+        link.bring(type="websocket.connect")
+    await until(lambda: reading)
+    served.revoked.add("olga")
+    link.bring(**brought(scope["type"]))
+    await asyncio.gather(task, *reading)
+    assert read == [{"type": f"{scope['type']}.disconnect"}]
 
 
 async def test_who_was_revoked_between_the_decision_and_the_answer_gets_none() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +20,7 @@ _EVENT_STREAM = b"text/event-stream"
 _LAST_WORDS_SECONDS = 2.0
 # An app that was cancelled has this long to end, before it is cancelled again.
 _CANCEL_AGAIN_SECONDS = 0.5
+_BROUGHT = frozenset(("http.request", "websocket.receive"))
 
 
 class OpenRequests:
@@ -45,7 +47,7 @@ class OpenRequests:
         request = OpenRequest(principal, scope, receive, send)
         self._open.add(request)
         try:
-            await app(scope, request.receive, request.send)
+            await app(scope, partial(self._receive, request), request.send)
         except (asyncio.CancelledError, Exception) as error:
             # From the cut on it is the cut that counts, whatever the app made of it.
             if not request.was_cut_into(error):
@@ -54,6 +56,18 @@ class OpenRequests:
             self._open.discard(request)
         if request.cut is not None:
             await request.end()
+
+    async def _receive(self, request: OpenRequest) -> Message:
+        """What comes next, but nothing more of whoever was revoked meanwhile.
+
+        Their requests are ended in any case, a moment later: by then a body that was held back
+        might have come, and been acted on.
+        """
+        message = await request.receive()
+        if message["type"] in _BROUGHT and self.cut((request,)):
+            # Here the request ends if its own task asks. To another one the client has left.
+            await asyncio.sleep(0)
+        return message if request.cut is None else _left(message)
 
     def revoked(self) -> Sequence[OpenRequest]:
         """Those of principals whose authority is gone, and those that were cut and still go on."""
@@ -170,6 +184,11 @@ class OpenRequest:
     async def _connect(self) -> Message:
         """What begins a handshake: there is one, which the app may have had already."""
         return {"type": "websocket.connect"} if self._received else await self._receive()
+
+
+def _left(message: Message) -> Message:
+    kind = "websocket.disconnect" if message["type"].startswith("websocket") else "http.disconnect"
+    return {"type": kind}
 
 
 def _method(scope: Scope) -> str:
