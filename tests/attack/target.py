@@ -24,6 +24,11 @@ from tests.support.world import OS_ID, World
 
 VAULT, LIVE = "/vault", "/vault/live"
 SCOPE = "vault:open"
+TREASURE = b"the treasure"
+HANDSHAKE = (
+    *(b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"),
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNAUTHORIZED = frozenset((401,))
 DENIALS = "licet.os.denial"
@@ -74,12 +79,12 @@ class Target:
         async def vault(request: Request) -> Response:
             self.visits += 1
             await request.body()
-            return PlainTextResponse("the treasure")
+            return PlainTextResponse(TREASURE)
 
         async def live(websocket: WebSocket) -> None:
             self.visits += 1
             await websocket.accept()
-            await websocket.send_text("the treasure")
+            await websocket.send_text(TREASURE.decode())
             await websocket.close()
 
         app.add_route(VAULT, vault, methods=list(METHODS))
@@ -105,7 +110,18 @@ class Target:
         """A request to the vault with a bearer token."""
         return self.ask(b"Authorization: Bearer " + _bytes(token), **how)
 
-    def _sent(self, request: bytes, via: str) -> bytes:
+    def shake(self, *lines: bytes, path: str = LIVE) -> Answer:
+        """A WebSocket handshake; what an open socket brings is answered as if asked for."""
+        host = f"Host: {self.server.host}:{self.server.port}".encode()
+        head = [f"GET {path} HTTP/1.1".encode("latin-1"), host, *HANDSHAKE, *lines]
+        raw = self._sent(b"\r\n".join([*head, b"", b""]), until=TREASURE)
+        if not raw.startswith(b"HTTP/1.1 101 "):
+            return Answer.read(raw)
+        _, _, frames = raw.partition(b"\r\n\r\n")
+        # RFC 6455 §5.2: a small text is preceded by two bytes, of which one is its length.
+        return Answer(200, {}, frames[2 : 2 + frames[1]])
+
+    def _sent(self, request: bytes, via: str = "", *, until: bytes | None = None) -> bytes:
         address = (self.server.host, self.server.port)
         source = (via, 0) if via else None
         with socket.create_connection(address, DEADLINE_SECONDS, source) as link:
@@ -113,6 +129,8 @@ class Target:
             received = b""
             while chunk := link.recv(65536):
                 received += chunk
+                if until is not None and until in received:
+                    break
         return received
 
 
@@ -174,7 +192,7 @@ class Watch:
         answer = attack()
         assert answer.status in statuses, (answer.status, answer.body)
         assert attacked.visits == visits, "the vault was visited"
-        assert b"treasure" not in answer.body
+        assert TREASURE not in answer.body
         if answer.status == 401:  # RFC 6750 §3
             assert answer.headers["www-authenticate"].startswith("Bearer")
         if answer.body == _UNPARSED:
@@ -193,13 +211,14 @@ class Watch:
         visits = attacked.visits
         answer = request()
         assert answer.status == 200, (answer.status, answer.body)
-        assert (attacked.visits, answer.body) == (visits + 1, b"the treasure")
+        assert (attacked.visits, answer.body) == (visits + 1, TREASURE)
         return answer
 
     def _check_log(self, answer: Answer, reason: str, logger: str) -> None:
         assert reason, "a row has to say why it is refused"
         records = self._caplog.records
-        (said,) = [record for record in records if record.name in {DENIALS, logger}]
+        told = [record for record in records if record.levelno >= logging.INFO]
+        (said,) = [record for record in told if record.name in {DENIALS, logger}]
         assert reason in said.getMessage()
         if logger == DENIALS:
             assert said.levelno == logging.INFO

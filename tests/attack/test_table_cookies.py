@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-import websockets.sync.client as ws
-from websockets.exceptions import InvalidStatus
 
 from licet.os import TokenSource
 from licet.testing import TokenFactory
 from tests.attack.forge import claims, forged
-from tests.attack.target import LIVE, Answer, Target, Watch, pieces_of, target
+from tests.attack.target import DENIALS, PARSER, Answer, Target, Watch, pieces_of, target
 from tests.support.world import World
 
 TOKENS = TokenFactory()
+NEEDS_PROOF = "a token in a cookie needs an Origin or Sec-Fetch-Site header"
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -158,7 +157,7 @@ def test_a_cookie_from_another_site_changes_nothing(
         both,
         lambda: both.ask(*lines, method=method, body=b"a=b"),
         sent=token,
-        reason="a token in a cookie needs an Origin or Sec-Fetch-Site header",
+        reason=NEEDS_PROOF,
         statuses={403},
     )
     assert answer.headers["connection"] == "close"
@@ -173,39 +172,68 @@ def test_a_cookie_from_our_own_pages_does(
     watch.let_in(both, lambda: both.ask(*lines, method=method, body=b"a=b"))
 
 
-def handshake(attacked: Target, headers: dict[str, str]) -> Answer:
-    """A WebSocket handshake; what it brought, as if it had been a request."""
-    address = f"ws://{attacked.server.host}:{attacked.server.port}{LIVE}"
-    try:
-        with ws.connect(address, additional_headers=headers) as link:
-            return Answer(200, {}, str(link.recv(timeout=20)).encode())
-    except InvalidStatus as refused:
-        response = refused.response
-        found = {name.lower(): value for name, value in response.headers.raw_items()}
-        return Answer(response.status_code, found, bytes(response.body or b""))
-
-
-@pytest.mark.parametrize("which", [name for name in FROM_ELSEWHERE if not name.startswith("two")])
+@pytest.mark.parametrize("which", FROM_ELSEWHERE)
 def test_a_websocket_from_another_site_is_not_opened(
     both: Target, watch: Watch, token: bytes, which: str
 ) -> None:
-    pairs = (line.decode().partition(":") for line in FROM_ELSEWHERE[which](both))
-    more = {name: value.strip() for name, _, value in pairs}
+    lines = (b"Cookie: access_token=" + token, *FROM_ELSEWHERE[which](both))
+    # The WebSocket library takes one Origin, and refuses two before anybody looks at them.
+    twice = which == "two origins"
+    reasons = {400: "connection rejected (400"} if twice else {403: NEEDS_PROOF}
     watch.refused(
         both,
-        lambda: handshake(both, {"Cookie": f"access_token={token.decode()}", **more}),
+        lambda: both.shake(*lines),
         sent=token,
-        reason="a token in a cookie needs an Origin or Sec-Fetch-Site header",
-        statuses={403},
+        reason=reasons,
+        statuses=reasons,
+        logger=PARSER if twice else DENIALS,
     )
 
 
 def test_a_websocket_of_our_own_pages_is_opened(
     both: Target, by_header: Target, watch: Watch, token: bytes
 ) -> None:
-    cookie = {"Cookie": f"access_token={token.decode()}"}
-    origin = {"Origin": both.server.url}
-    watch.let_in(both, lambda: handshake(both, {**cookie, **origin}))
-    bearer = {"Authorization": f"Bearer {token.decode()}", "Origin": "https://elsewhere.test"}
-    watch.let_in(by_header, lambda: handshake(by_header, bearer))
-    watch.refused(by_header, lambda: handshake(by_header, cookie), sent=token, reason="missing")
+    cookie = b"Cookie: access_token=" + token
+    watch.let_in(both, lambda: both.shake(cookie, _own(both)))
+    bearer = b"Authorization: Bearer " + token
+    watch.let_in(by_header, lambda: by_header.shake(bearer, b"Origin: https://elsewhere.test"))
+    watch.refused(by_header, lambda: by_header.shake(cookie), sent=token, reason="missing")
+
+
+def run(attacked: Target, *lines: bytes) -> Answer:
+    """An agent's run, streamed."""
+    return attacked.ask(
+        b"Content-Type: application/x-www-form-urlencoded",
+        *lines,
+        method="POST",
+        path="/agents/alpha/runs",
+        body=b"message=hi&stream=true",
+    )
+
+
+@pytest.fixture(scope="module")
+def runner() -> bytes:
+    return b"Cookie: access_token=" + forged(TOKENS, claims(scopes=["agents:run"]))
+
+
+@pytest.mark.parametrize("which", FROM_ELSEWHERE)
+def test_a_page_of_another_site_streams_no_run(
+    both: Target, watch: Watch, runner: bytes, which: str
+) -> None:
+    asked = len(both.world.model.requests)
+    watch.refused(
+        both,
+        lambda: run(both, runner, *FROM_ELSEWHERE[which](both)),
+        sent=runner.partition(b"=")[2],
+        reason=NEEDS_PROOF,
+        statuses={403},
+    )
+    assert len(both.world.model.requests) == asked
+
+
+@pytest.mark.parametrize("which", FROM_HERE)
+def test_our_own_pages_stream_their_runs(both: Target, runner: bytes, which: str) -> None:
+    answer = run(both, runner, *FROM_HERE[which](both))
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert b"event: RunCompleted" in answer.body

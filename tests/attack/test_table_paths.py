@@ -13,8 +13,10 @@ from licet.authz.permission import Permission
 from licet.os.table import Entry
 from tests.attack.forge import claims, forged
 from tests.attack.target import (
+    DENIALS,
     LIVE,
     METHODS,
+    PARSER,
     SCOPE,
     VAULT,
     Answer,
@@ -294,6 +296,25 @@ def test_a_route_of_ones_own_is_no_easier(attacked: Target, watch: Watch, path: 
     good = forged(WORLD.tokens, claims(iss=ISSUER))
     for method in METHODS:
         watch.let_in(attacked, lambda method=method: attacked.knock(good, method=method))  # type: ignore[misc]  # bound now
+
+
+def test_no_spelling_opens_a_websocket(attacked: Target, watch: Watch) -> None:
+    weak = bearer("agents:read", "vault:close", "vault:x:open", "files:open")
+    for spelling, spell in SPELLINGS.items():
+        path, beyond = spell(LIVE), spelling == "very long"
+        for who in ((), (weak,)):
+            # The WebSocket library reads no longer line, and so its answer is the only one.
+            watch.refused(
+                attacked,
+                lambda lines=who, path=path: attacked.shake(*lines, path=path),  # type: ignore[misc]  # bound now
+                sent=b" ".join(line.partition(b"Bearer ")[2] for line in who),
+                reason={**REASONS, 414: "HTTP response sent (414"},
+                statuses={414} if beyond else REFUSALS,
+                logger=PARSER if beyond else DENIALS,
+            )
+    good = bearer(SCOPE)
+    for path in (LIVE, LIVE + "/", f"{LIVE}?a=b"):
+        watch.let_in(attacked, lambda path=path: attacked.shake(good, path=path))  # type: ignore[misc]  # bound now
 
 
 def test_the_scope_of_the_answer_is_told(attacked: Target, watch: Watch) -> None:

@@ -60,6 +60,24 @@ def test_a_good_token_gets_in(attacked: Target, watch: Watch, client: str) -> No
     watch.let_in(attacked, lambda: attacked.knock(fresh, via=client))
 
 
+def test_a_websocket_takes_it_too(attacked: Target, watch: Watch) -> None:
+    made = robot(attacked)
+    watch.let_in(attacked, lambda: attacked.shake(b"Authorization: Bearer " + made.token.encode()))
+    weak = robot(attacked, "agents:read").token
+    for token, reason, status in (
+        (guess(), UNKNOWN, 401),
+        (made.token.encode()[:-1], UNKNOWN, 401),
+        (weak.encode(), f"Required scope(s): {SCOPE}", 403),
+    ):
+        watch.refused(
+            attacked,
+            lambda t=token: attacked.shake(b"Authorization: Bearer " + t),  # type: ignore[misc]  # bound now
+            sent=token,
+            reason=reason,
+            statuses={status},
+        )
+
+
 class TestGuessing:
     def test_who_has_failed_twenty_times_waits(
         self, attacked: Target, watch: Watch, client: str
