@@ -27,6 +27,10 @@ QUICK = KeyFetching(
     unknown_key_seconds=0.5,
     timeout_seconds=2.0,
 )
+CALM = KeyFetching(unknown_key_seconds=2.0)
+# What is asked for again by itself after a failure, after longer and longer pauses, within minutes.
+RETRIES = 8
+AWAY = ("cannot be reached", "answers errors")
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def test_access_tokens_get_in_and_id_tokens_do_not(provider: OidcProvider) -> No
 
 def test_rotation_under_load_gives_no_wrong_answer(provider: OidcProvider) -> None:
     old, stranger = provider.published[0], new_key("stranger")
-    unknown = Question(lambda: signed_as(stranger, provider, "unknown"), NO_KEY)
+    unknown = unknown_keys(provider, stranger)
     with trusting(provider) as live, Load(f"{live.url}/agents", unknown) as load:
         for number in range(3):
             new = new_key(f"key-{number}")
@@ -108,14 +112,55 @@ EITHER = {200: "", **NO_KEY}
 REFRESHED_SECONDS = 3.0
 
 
+def weather_the_storm(provider: OidcProvider, away: str, *, seconds: float) -> int:
+    """Tokens of the known key and of unknown ones, none of them twice, while the provider is away.
+
+    Each is answered rightly, and the provider is asked at most once in an interval. Answers how
+    many there were.
+    """
+    (key,) = provider.published
+    good, bad = new_tokens(provider, key), unknown_keys(provider, new_key("stranger"))
+    with (
+        trusting(provider, key_fetching=CALM) as live,
+        Load(f"{live.url}/agents", good, bad, bad, bad) as load,
+    ):
+        load.goes_on(each=10)
+        if away == "cannot be reached":
+            provider.stop()
+        provider.failing = True
+        fetches, discoveries = provider.fetches, provider.discoveries
+        before, began = load.answers, time.monotonic()
+        while (lasted := time.monotonic() - began) < seconds:
+            load.goes_on(each=5)
+        during = load.answers - before
+        most = 1 + lasted / CALM.unknown_key_seconds + RETRIES
+        asked = (provider.fetches - fetches, provider.discoveries - discoveries)
+        assert max(asked) <= most
+        assert min(asked) >= 1 or away == "cannot be reached"
+        provider.failing = False
+        if away == "cannot be reached":
+            provider.start()
+        load.goes_on(each=10)
+    assert load.wrong == []
+    return during
+
+
 def questions_of(provider: OidcProvider, key: TokenFactory) -> list[Question]:
     """Good tokens of a key: one that is remembered, and a new one each time."""
     remembered = provider.token(key, audience=OS_ID)
+    return [Question(lambda: remembered), new_tokens(provider, key)]
+
+
+def new_tokens(provider: OidcProvider, key: TokenFactory) -> Question:
+    """Good tokens of a key, no two of them the same: none is remembered."""
     numbers = itertools.count()
-    return [
-        Question(lambda: remembered),
-        Question(lambda: provider.token(key, audience=OS_ID, jti=f"{key.key_id}-{next(numbers)}")),
-    ]
+    return Question(lambda: provider.token(key, audience=OS_ID, jti=f"new-{next(numbers)}"))
+
+
+def unknown_keys(provider: OidcProvider, stranger: TokenFactory) -> Question:
+    """Tokens that each name another key that nobody knows."""
+    numbers = itertools.count()
+    return Question(lambda: signed_as(stranger, provider, f"made-up-{next(numbers)}"), NO_KEY)
 
 
 def tampered(stranger: TokenFactory, provider: OidcProvider, key: TokenFactory) -> Question:
@@ -190,18 +235,26 @@ def test_a_server_that_starts_before_its_provider_waits_for_it(provider: OidcPro
 
 
 def test_a_storm_of_unknown_keys_asks_once_in_an_interval(provider: OidcProvider) -> None:
-    calm = KeyFetching(unknown_key_seconds=2.0)
     (key,) = provider.published
     stranger = new_key("stranger")
     good = provider.token(key, audience=OS_ID)
-    with trusting(provider, key_fetching=calm) as live, ThreadPoolExecutor(8) as pool:
+    with trusting(provider, key_fetching=CALM) as live, ThreadPoolExecutor(8) as pool:
         assert ask(live, good).status_code == 200
-        before, began = provider.fetches, time.monotonic()
+        before, discoveries, began = provider.fetches, provider.discoveries, time.monotonic()
         names = [stranger.key_id, *(f"made-up-{number}" for number in range(1000))]
         assert storm(live, pool, [signed_as(stranger, provider, name) for name in names]) == {401}
         seconds = time.monotonic() - began
         assert ask(live, good).status_code == 200
-        assert 1 <= provider.fetches - before <= 1 + seconds / calm.unknown_key_seconds
+        assert 1 <= provider.fetches - before <= 1 + seconds / CALM.unknown_key_seconds
+        # Where the keys are is known for longer.
+        assert provider.discoveries == discoveries
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_a_storm_while_the_provider_is_away_asks_no_more_often(
+    provider: OidcProvider, away: str
+) -> None:
+    weather_the_storm(provider, away, seconds=5.0)
 
 
 def storm(live: LiveServer, pool: ThreadPoolExecutor, tokens: Sequence[str]) -> set[int]:

@@ -23,16 +23,26 @@ import httpx
 from licet.testing import TokenFactory
 
 CLIENT_ID, REDIRECT = "licet-tests", "http://localhost/callback"
+_FAILED = ("out of order", 503)
 
 
 class OidcProvider:
-    """The provider. ``published`` are the keys in its key set, ``fetches`` counts who asked."""
+    """The provider.
+
+    ``published`` are the keys in its key set; ``fetches`` counts who asked for it, ``discoveries``
+    who asked for the discovery document. While it is ``failing`` both are answered 503.
+    """
 
     def __init__(self) -> None:
         self._app = _app()
         self.published = [self._own_key()]
         self.fetches = 0
-        self._app.view_functions["oidc-provider-mock.jwks"] = self._key_set
+        self.discoveries = 0
+        self.failing = False
+        views = self._app.view_functions
+        self._own_discovery = views["oidc-provider-mock.openid_config"]
+        views["oidc-provider-mock.openid_config"] = self._discovery
+        views["oidc-provider-mock.jwks"] = self._key_set
         self._server: Any = None
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -88,9 +98,13 @@ class OidcProvider:
             pem = jwk.as_pem(is_private=True).decode()
             return TokenFactory(private_key=pem, key_id=jwk.as_dict()["kid"])
 
-    def _key_set(self) -> dict[str, Any]:
+    def _discovery(self) -> Any:
+        self.discoveries += 1
+        return _FAILED if self.failing else self._own_discovery()
+
+    def _key_set(self) -> Any:
         self.fetches += 1
-        return {"keys": [key.jwk for key in self.published]}
+        return _FAILED if self.failing else {"keys": [key.jwk for key in self.published]}
 
 
 def new_key(name: str) -> TokenFactory:
