@@ -215,6 +215,30 @@ def test_what_a_subject_has_logged_out_of_is_not_walked_through(
     assert len(looked_at) <= 2
 
 
+@pytest.mark.parametrize("seconds", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_the_latest_logout_counts_in_whichever_order_they_are_told(
+    seconds: tuple[int, ...],
+) -> None:
+    revocations = RevocationList()
+    for told in range(1, 4):
+        at = seconds[told - 1]
+        revocations.apply(
+            [
+                revocation(
+                    SESSION, f"s-{at}", subject="alice", issued_before_us=NOW_US + at * 1_000_000
+                )
+            ]
+        )
+        latest = max(seconds[:told])
+        assert reason(revocations, issued_at=NOW + latest) == NAMES_NONE
+        assert reason(revocations, issued_at=NOW + latest + 1) is None
+    for gone in (1, 3):
+        revocations.apply([revocation(SESSION, f"s-{gone}", deleted_at_us=NOW_US)])
+        latest = {1: 3, 3: 2}[gone]
+        assert reason(revocations, issued_at=NOW + latest) == NAMES_NONE
+        assert reason(revocations, issued_at=NOW + latest + 1) is None
+
+
 def test_where_the_latest_logout_has_expired_the_others_count() -> None:
     short = NOW_US + 20_000_000
     revocations = held(
