@@ -324,11 +324,13 @@ def test_pages_and_orders(accounts: Accounts) -> None:
     assert sorted(account["name"] for account in latest["data"]) == names
 
 
-def test_an_open_server_makes_none() -> None:
+def test_an_open_server_makes_none_and_has_none_to_revoke() -> None:
     from licet.db.in_memory import InMemoryDb
     from licet.os import AgentOS
 
     with serve(AgentOS(db=InMemoryDb()).get_app()) as live:
         answer = httpx.post(f"{live.url}/service-accounts", json={"name": "robot"})
+        unknown = httpx.delete(f"{live.url}/service-accounts/robot")
+    assert unknown.status_code == 404
     assert answer.status_code == 401
     assert answer.json()["detail"] == "JWT authentication is required to mint a service account."

@@ -156,6 +156,8 @@ class Revoking:
         """
         # The revoked ones too: pages must not shift while what is on them is revoked.
         async for account in every_account(self._store, include_revoked=True):
+            if account.revoked_at_us is not None:
+                continue
             if creator_of(account).is_hit_by(revocation):
                 await self._store.revoke_service_account(account.id, revoked_at_us=_us(self._now()))
                 continue
