@@ -1,8 +1,8 @@
 """What verifying a token costs, beside PyJWT's own ``jwt.decode`` with the same checks.
 
-The tokens are distinct, so that nothing is answered from memory, and were signed beforehand. Both
-sides verify all of them in turn, A B A B, in one process; the last line is the median of the
-rounds' ratios.
+The tokens are distinct, so that nothing is answered from memory, and were signed beforehand. All
+sides verify all of them in turn, A B C A B C, in one process: ours with one trusted issuer, ours
+with two, and PyJWT. A ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from licet.authn.cache import CachingVerifier
 from licet.authn.issuer import TrustedIssuer
-from licet.authn.jwt import JwtVerifier
+from licet.authn.jwt import IssuersVerifier, JwtVerifier
 from licet.authn.key_source import StaticKeys
 from licet.authn.keys import ALGORITHMS, HMAC_ALGORITHMS
 from licet.testing import TokenFactory
@@ -32,11 +32,16 @@ TARGET = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a token costs on either side, in microseconds: the median over the rounds."""
+    """What a token costs on each side, in microseconds: the median over the rounds.
+
+    ``two_us`` and ``two_ratio`` are with two trusted issuers.
+    """
 
     own_us: float
+    two_us: float
     peer_us: float
     ratio: float
+    two_ratio: float
 
 
 def signed_tokens(factory: TokenFactory, count: int) -> list[bytes]:
@@ -54,18 +59,25 @@ def signed_tokens(factory: TokenFactory, count: int) -> list[bytes]:
     ]
 
 
-def own_verifier(factory: TokenFactory, *, max_tokens: int = CACHED_TOKENS) -> CachingVerifier:
-    """Ours, as the server has it; nothing is remembered yet."""
-    issuer = TrustedIssuer(
-        verification_keys=[factory.public_key],
-        algorithm=factory.algorithm,
-        issuer=ISSUER,
-        audience=AUDIENCE,
-        verify_audience=True,
-        required_claims=["jti"],
-        leeway_seconds=LEEWAY_SECONDS,
-    )
-    return CachingVerifier(JwtVerifier(issuer, StaticKeys(issuer.keys)), max_tokens=max_tokens)
+def own_verifier(
+    factory: TokenFactory, *, max_tokens: int = CACHED_TOKENS, issuers: int = 1
+) -> CachingVerifier:
+    """Ours, as the server has it; nothing is remembered yet. The tokens are of the first issuer."""
+    verifiers = []
+    for number in range(issuers):
+        issuer = TrustedIssuer(
+            alias=f"issuer-{number}",
+            verification_keys=[factory.public_key],
+            algorithm=factory.algorithm,
+            issuer=ISSUER if number == 0 else f"{ISSUER}/{number}",
+            audience=AUDIENCE,
+            verify_audience=True,
+            required_claims=["jti"],
+            leeway_seconds=LEEWAY_SECONDS,
+        )
+        verifiers.append(JwtVerifier(issuer, StaticKeys(issuer.keys)))
+    verifier = verifiers[0] if issuers == 1 else IssuersVerifier(verifiers)
+    return CachingVerifier(verifier, max_tokens=max_tokens)
 
 
 def peer_verify(factory: TokenFactory) -> Callable[[bytes], object]:
@@ -97,17 +109,26 @@ def cost_us(verify: Callable[[bytes], object], tokens: Sequence[bytes]) -> float
 
 
 def measure(factory: TokenFactory, tokens: Sequence[bytes], *, rounds: int) -> Costs:
-    """Verify all tokens on both sides in turn."""
+    """Verify all tokens on all sides in turn."""
     peer = peer_verify(factory)
-    owns, peers = [], []
+    owns: list[float] = []
+    twos: list[float] = []
+    peers: list[float] = []
     for _ in range(rounds):
-        cache = own_verifier(factory)
-        owns.append(cost_us(cache.verify, tokens))
+        for issuers, found in ((1, owns), (2, twos)):
+            cache = own_verifier(factory, issuers=issuers)
+            found.append(cost_us(cache.verify, tokens))
+            assert len(cache) == min(len(tokens), CACHED_TOKENS), len(cache)
         peers.append(cost_us(peer, tokens))
-        assert len(cache) == min(len(tokens), CACHED_TOKENS), len(cache)
-    # Each round ran both sides, one after the other: noise of the machine falls on both.
-    ratios = [own / peer for own, peer in zip(owns, peers, strict=True)]
-    return Costs(statistics.median(owns), statistics.median(peers), statistics.median(ratios))
+    median = statistics.median
+    return Costs(
+        median(owns), median(twos), median(peers), _ratio(owns, peers), _ratio(twos, peers)
+    )
+
+
+def _ratio(owns: Sequence[float], peers: Sequence[float]) -> float:
+    # Each round ran all sides, one after the other: noise of the machine falls on all.
+    return statistics.median(own / peer for own, peer in zip(owns, peers, strict=True))
 
 
 def main() -> None:
@@ -127,10 +148,12 @@ def main() -> None:
         cache.verify(token)
     print(f"{chosen.algorithm}, {len(tokens)} distinct tokens, median of {chosen.rounds}")
     print(f"{'licet':24}{costs.own_us:10.1f} us a token")
+    print(f"{'licet, two issuers':24}{costs.two_us:10.1f} us a token")
     print(f"{'jwt.decode':24}{costs.peer_us:10.1f} us a token")
     print(f"{'licet, remembered':24}{cost_us(cache.verify, tokens):10.1f} us a token")
     print(f"{'ratio':24}{costs.ratio:10.2f} x (at most {TARGET} x is wanted)")
-    assert costs.ratio <= TARGET, costs.ratio
+    print(f"{'ratio, two issuers':24}{costs.two_ratio:10.2f} x (at most {TARGET} x is wanted)")
+    assert max(costs.ratio, costs.two_ratio) <= TARGET, costs
 
 
 if __name__ == "__main__":

@@ -37,6 +37,12 @@ async def length(request: Request) -> int:
     return len(await request.body())
 
 
+@mine.get("/wait")
+async def wait(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 @mine.websocket("/live")
 async def live(websocket: WebSocket) -> None:
     await websocket.accept()
@@ -49,7 +55,7 @@ agent_os = AgentOS(
     authorization=True,
     authorization_config=AuthorizationConfig(
         verification_keys=["""{key}"""],
-        scope_mappings={{"POST /length": [], "WEBSOCKET /live": []}},
+        scope_mappings={{"POST /length": [], "GET /wait": [], "WEBSOCKET /live": []}},
     ),
 )
 '''
@@ -222,6 +228,19 @@ def test_what_comes_after_good_requests_is_refused_after_them(served: Served) ->
     with served.connect() as link:
         link.sendall(sized(1 * KIB, close=False) * 3 + sized(LIMIT + 1, close=False))
         assert answers(received(link)) == [401, 401, 401, 431]
+
+
+def test_nothing_is_said_in_the_midst_of_another_answer(served: Served) -> None:
+    with served.connect() as link:
+        link.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n" + BEARER + b"\r\n")
+        link.sendall(FIRST + b"A: ")
+        sent = 0
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while sent < FLOOD:
+                link.sendall(b"x" * 65536)
+                sent += 65536
+        assert sent < MOST_SENT
+        assert received(link) == b""
 
 
 @pytest.mark.parametrize("chunked", [True, False])

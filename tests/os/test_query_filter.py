@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,6 +47,18 @@ def test_headers_of_handshakes_are_told_at_no_level(mark: str) -> None:
     assert said(mark, *arguments, level=logging.INFO) is not None
 
 
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """What uvicorn sets up is undone."""
+    loggers = [logging.getLogger(f"uvicorn{name}") for name in ("", ".access", ".error")]
+    states = [(one, one.level, one.propagate, one.handlers[:]) for one in loggers]
+    yield
+    for one, level, propagate, handlers in states:
+        one.setLevel(level)
+        one.propagate, one.handlers = propagate, handlers
+
+
+@pytest.mark.usefixtures("as_before")
 def test_it_is_put_once_and_stays_when_logging_is_set_up_anew() -> None:
     for _ in range(2):
         keep_queries_out_of_the_log()

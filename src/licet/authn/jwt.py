@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from licet.authn.bearer import MAX_TOKEN_BYTES
 from licet.authn.claims import principal_of
 from licet.authn.issuer import TrustedIssuer
-from licet.authn.jws import decode_segment, json_object, parse_token
+from licet.authn.jws import SignedToken, decode_segment, json_object, parse_token
 from licet.authn.key_set import KeySet
 from licet.authn.key_source import KeySource
 from licet.authn.principal import Principal
@@ -60,15 +60,20 @@ class JwtVerifier:
         Raises:
             TokenRefusedError: it does not verify; the message says why.
         """
-        # Not every token comes by a header whose length was looked at.
-        if len(token) > MAX_TOKEN_BYTES:
-            raise TokenRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
-        signed = parse_token(token)
+        return self.verify_signed(_taken_apart(token))
+
+    def verify_signed(
+        self, signed: SignedToken, claims: Mapping[str, Any] | None = None
+    ) -> Verified:
+        """The same of a token that was taken apart; ``claims``, where they were read already.
+
+        Raises:
+            TokenRefusedError: it does not verify; the message says why.
+        """
         key_set = self._source.current()
         key = check_signature(signed, issuer=self.issuer, key_set=key_set, source=self._source)
-        payload = decode_segment(signed.payload_segment, "payload")
         principal = principal_of(
-            json_object(payload, "payload"),
+            _claims(signed) if claims is None else claims,
             issuer=self.issuer,
             # The signing input alone: one signature can be written in several ways.
             token_digest=hashlib.sha256(signed.signing_input).hexdigest(),
@@ -93,13 +98,20 @@ class IssuersVerifier:
         Raises:
             TokenRefusedError: it does not verify, or is of an issuer that is not trusted.
         """
-        if len(token) > MAX_TOKEN_BYTES:
-            raise TokenRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
-        return self._by_name[self._named(token)].verify(token)
-
-    def _named(self, token: bytes) -> str:
-        payload = decode_segment(parse_token(token).payload_segment, "payload")
-        named = json_object(payload, "payload").get("iss")
+        signed = _taken_apart(token)
+        claims = _claims(signed)
+        named = claims.get("iss")
         if not isinstance(named, str) or named not in self._by_name:
             raise TokenRefusedError("the token is from an issuer that is not trusted (iss)")
-        return named
+        return self._by_name[named].verify_signed(signed, claims)
+
+
+def _taken_apart(token: bytes) -> SignedToken:
+    # Not every token comes by a header whose length was looked at.
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
+    return parse_token(token)
+
+
+def _claims(signed: SignedToken) -> Mapping[str, Any]:
+    return json_object(decode_segment(signed.payload_segment, "payload"), "payload")
