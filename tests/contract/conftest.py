@@ -15,12 +15,18 @@ from licet.db.base import Db
 from licet.db.in_memory import InMemoryDb
 from licet.db.postgres import PostgresDb
 from licet.db.sqlite import SqliteDb
-from tests.support.postgres import EmbeddedPostgres, fresh_schema, postgres_server
+from tests.support.postgres import (
+    ROLE,
+    ROW_ROLE,
+    EmbeddedPostgres,
+    fresh_schema,
+    postgres_server,
+)
 
 __all__ = ["postgres_server"]
 
 MakeDb = Callable[[], Db]
-KINDS = ("in_memory", "sqlite", "postgres")
+KINDS = ("in_memory", "sqlite", "postgres", "postgres_with_row_level_security")
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +42,15 @@ def migrated_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """A PostgreSQL schema with tables."""
     with fresh_schema(postgres_server) as url:
         asyncio.run(_open_and_close(PostgresDb(url)))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def guarded_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """A PostgreSQL schema with tables and with row-level security."""
+    postgres_server.create_role_within(ROW_ROLE, member=ROLE)
+    with fresh_schema(postgres_server) as url:
+        asyncio.run(_open_and_close(PostgresDb(url, row_level_security=True)))
         yield url
 
 
@@ -56,12 +71,14 @@ def new_db(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
         shutil.copy(request.getfixturevalue("migrated_file"), path)
         yield lambda: SqliteDb(path)
     else:
-        url = request.getfixturevalue("migrated_url")
+        guarded = kind != "postgres"
+        url = request.getfixturevalue("guarded_url" if guarded else "migrated_url")
         with psycopg.connect(url.replace("+psycopg", "")) as connection:
             connection.execute(
-                "TRUNCATE licet_sessions, licet_runs, licet_revocations, licet_service_accounts"
+                "TRUNCATE licet_sessions, licet_runs, licet_revocations, licet_service_accounts, "
+                "licet_audit, licet_audit_writers, licet_audit_batches"
             )
-        yield lambda: PostgresDb(url)
+        yield lambda: PostgresDb(url, row_level_security=guarded)
 
 
 @pytest.fixture

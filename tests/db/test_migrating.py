@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from licet.db import codec, migrations, tables, trust_codec
+from licet.db import audit_codec, codec, migrations, tables, trust_codec
 from licet.db.backend import Backend
 from licet.db.migrating import alembic_config, bring_up_to_date
 from licet.db.postgres_backend import PostgresBackend
@@ -19,6 +19,7 @@ from licet.db.postgres_url import parse_postgres_url
 from licet.db.sqlite import SqliteBackend
 from licet.db.trust_records import TRUST_TOPIC, TrustChanges
 from licet.errors import StorageError
+from tests.contract.audit_rows import all_records, append, records
 from tests.contract.rows import everything, run, session
 from tests.contract.trust_rows import revocation
 from tests.db.conftest import db_of
@@ -103,6 +104,11 @@ def test_rows_and_tables_agree() -> None:
     assert tuple(tables.runs.c.keys()) == codec.RUN_COLUMNS
     assert tuple(tables.revocations.c.keys()) == trust_codec.REVOCATION_COLUMNS
     assert tuple(tables.service_accounts.c.keys()) == trust_codec.SERVICE_ACCOUNT_COLUMNS
+    assert tuple(tables.audit.c.keys()) == audit_codec.RECORD_COLUMNS
+    assert tuple(tables.audit_writers.c.keys()) == audit_codec.WRITER_COLUMNS
+    assert tuple(tables.audit_batches.c.keys()) == audit_codec.BATCH_COLUMNS
+    types = {column.name: str(column.type) for column in tables.audit.c}
+    assert types == audit_codec.RECORD_TYPES
 
 
 def test_the_newest_revision_is_the_one_that_is_named() -> None:
@@ -145,6 +151,33 @@ def test_a_database_of_the_first_revision_keeps_its_rows_and_can_be_followed(
         assert await db.trust().changes(after=0) == TrustChanges(number=0)
         await db.trust().add_revocations([revocation()])
         assert await db.watch(TRUST_TOPIC, after=0, timeout_seconds=30) == 1
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_the_second_revision_keeps_its_trust_and_can_be_audited(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0002")
+    row = trust_codec.revocation_row(given := revocation(change_number=0))
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        connection.execute(
+            tables.revocations.insert().values(
+                **dict(zip(trust_codec.REVOCATION_COLUMNS, row, strict=True))
+            )
+        )
+    engine.dispose()
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert (await db.trust().changes(after=-1)).revocations == (given,)
+        assert await db.audit().last_writer() is None
+        _, of = await append(db, records(1, 3))
+        assert await all_records(db) == of
         await db.close()
 
     asyncio.run(use())

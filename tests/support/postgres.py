@@ -18,6 +18,7 @@ from psycopg.sql import SQL, Identifier
 from licet.db import embedded
 
 ROLE = "tests"
+ROW_ROLE = "licet_rows"
 
 
 class EmbeddedPostgres(embedded.EmbeddedPostgres):

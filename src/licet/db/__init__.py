@@ -4,6 +4,15 @@ The implementations are imported by name: ``licet.db.sqlite.SqliteDb``,
 ``licet.db.postgres.PostgresDb``, ``licet.db.in_memory.InMemoryDb``.
 """
 
+from licet.db.audit_base import AuditStore
+from licet.db.audit_records import (
+    AUDIT_FIELDS,
+    AuditBatch,
+    AuditCursor,
+    AuditQuery,
+    AuditRecord,
+    AuditWriter,
+)
 from licet.db.base import NOBODY, Access, Db, SessionChanges, Store
 from licet.db.records import (
     BegunRun,
@@ -29,9 +38,16 @@ from licet.db.trust_records import (
 )
 
 __all__ = [
+    "AUDIT_FIELDS",
     "NOBODY",
     "TRUST_TOPIC",
     "Access",
+    "AuditBatch",
+    "AuditCursor",
+    "AuditQuery",
+    "AuditRecord",
+    "AuditStore",
+    "AuditWriter",
     "BegunRun",
     "Db",
     "RevocationKind",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from licet.db.base import Access
 from licet.db.writer import WriteConnection
+from licet.db.writes import Write
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
 
 
 class Listener(Protocol):
@@ -44,11 +49,39 @@ class Backend(Protocol):
     def migrating(self) -> Engine:
         """An engine whose transactions shut out every other that migrates."""
 
+    def guard(self) -> None:
+        """Let the database itself guard its rows, where that is asked for. After each migration.
+
+        Raises:
+            ConfigurationError: it would not hold.
+        """
+
     def connect(self) -> WriteConnection:
         """A connection for the writer's thread."""
 
+    def guarded_write(self, write: Write[T], access: Access | None) -> Write[T]:
+        """A write as it is sent: a database that guards its rows is told which it may reach.
+
+        None is on nobody's behalf: it reaches no session and no run.
+        """
+
+    def guarded_read(
+        self, query: Callable[[Connection], T], access: Access | None
+    ) -> Callable[[Connection], T]:
+        """The same for a query on a connection of ``reading``."""
+
+    def json_rows(self, columns: Mapping[str, str]) -> str:
+        """SQL for the rows that a parameter holds: a JSON text, an array of arrays of values.
+
+        It stands in FROM, in parentheses and without a name. ``columns`` are the names of the
+        values of a row, in their order, with SQL types. One value to send makes any number of rows.
+        """
+
     def reading(self, connections: int) -> Engine:
-        """An engine with at most that many connections, for reads outside of any transaction."""
+        """An engine with at most that many connections, for reads outside of any transaction.
+
+        Where the database guards its rows, each read is a transaction of its own.
+        """
 
     def listen(self, heard: Callable[[str | None], None]) -> Listener | None:
         """Call ``heard`` with each topic that changes, and with None when some may have changed.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from licet.db.audit_base import AuditStore
 from licet.db.records import (
     BegunRun,
     RunQuery,
@@ -127,6 +128,9 @@ class Db(Protocol):
 
     def trust(self) -> TrustStore:
         """Revocations and service accounts. Costs nothing; opens the database at its first use."""
+
+    def audit(self) -> AuditStore:
+        """The audit trail. Costs nothing; opens the database at its first use."""
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

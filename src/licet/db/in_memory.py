@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from licet.db.access import may_exist, require_reach, require_same_session
+from licet.db.audit_base import AuditStore
 from licet.db.base import Access, SessionChanges, Store
 from licet.db.codec import check_run, session_record, session_row, storable
+from licet.db.in_memory_audit import in_memory_audit
 from licet.db.in_memory_topics import InMemoryTopics
 from licet.db.in_memory_trust import in_memory_trust
 from licet.db.records import (
@@ -27,7 +29,7 @@ from licet.errors import ConflictError
 
 
 class InMemoryDb:
-    """Sessions, runs and trust in this process alone.
+    """Sessions, runs, trust and the last 10 000 audit records in this process alone.
 
     Args:
         id: what clients call the database.
@@ -38,6 +40,7 @@ class InMemoryDb:
         self._rows = _Rows()
         self._topics = InMemoryTopics()
         self._trust = in_memory_trust(self._topics)
+        self._audit = in_memory_audit()
 
     def __repr__(self) -> str:
         return f"InMemoryDb(id={self.id!r})"
@@ -60,6 +63,10 @@ class InMemoryDb:
     def trust(self) -> TrustStore:
         """Revocations and service accounts."""
         return self._trust
+
+    def audit(self) -> AuditStore:
+        """The audit trail: the last 10 000 records, of which the oldest go first."""
+        return self._audit
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

@@ -25,6 +25,10 @@ def bring_up_to_date(backend: Backend) -> None:
     """
     if backend.revision() == migrations.HEAD:
         return
+    # Before the lock: importing it takes long, and other processes wait for the lock.
+    import alembic.command
+    import alembic.runtime.migration
+    import alembic.script  # noqa: F401 - for those below
     from sqlalchemy.exc import SQLAlchemyError
 
     with _one_at_a_time:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 
 from licet.db.postgres_backend import PostgresBackend
+from licet.db.postgres_row_security import check_role_name
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.sql_db import SqlDb
 from licet.errors import ConfigurationError
 
 _DEFAULT_FOLDER = ".licet/postgres"
+_DEFAULT_ROW_ROLE = "licet_rows"
 
 
 class PostgresDb(SqlDb):
-    """Sessions, runs and trust in PostgreSQL 14 or newer.
+    """Sessions, runs, trust and audit in PostgreSQL 14 or newer.
 
     What was answered as stored is committed, as durable as the server's ``synchronous_commit``.
     The role needs the right to create tables and functions in the schema that it finds first.
@@ -24,9 +26,13 @@ class PostgresDb(SqlDb):
         id: what clients call the database; by default derived from host, port and database, or
             from the data folder's absolute path.
         data_folder: where the embedded server keeps its data.
+        row_level_security: let PostgreSQL itself guard sessions and runs: a statement that forgets
+            its owner finds none. Opening fails with ``ConfigurationError`` where it would not hold.
+        row_role: the role that transactions run as then; by default ``licet_rows``.
 
     Raises:
-        ConfigurationError: the URL cannot be read, or both a URL and a folder are given.
+        ConfigurationError: the URL or the name of the role cannot be used, or of two parameters
+            one makes the other meaningless.
     """
 
     def __init__(
@@ -35,19 +41,29 @@ class PostgresDb(SqlDb):
         *,
         id: str | None = None,
         data_folder: str | os.PathLike[str] | None = None,
+        row_level_security: bool = False,
+        row_role: str | None = None,
     ) -> None:
         if db_url is not None and data_folder is not None:
             raise ConfigurationError("PostgresDb: give db_url or data_folder, not both")
+        if row_role is not None and not row_level_security:
+            raise ConfigurationError("PostgresDb: row_role does nothing without row_level_security")
+        if row_level_security:
+            row_role = check_role_name(_DEFAULT_ROW_ROLE if row_role is None else row_role)
         if db_url is not None:
-            super().__init__(PostgresBackend(parse_postgres_url(db_url), id=id))
+            address = parse_postgres_url(db_url)
+            super().__init__(PostgresBackend(address, id=id, row_role=row_role))
         else:
-            super().__init__(_embedded(_DEFAULT_FOLDER if data_folder is None else data_folder, id))
+            folder = _DEFAULT_FOLDER if data_folder is None else data_folder
+            super().__init__(_embedded(folder, id, row_role))
 
 
-def _embedded(folder: str | os.PathLike[str], id: str | None) -> PostgresBackend:
+def _embedded(
+    folder: str | os.PathLike[str], id: str | None, row_role: str | None
+) -> PostgresBackend:
     if os.name != "posix":
         raise ConfigurationError("PostgresDb: without db_url it needs Linux or macOS; give db_url")
     from licet.db.embedded.backend import EmbeddedBackend
     from licet.db.embedded.server import EmbeddedPostgres
 
-    return EmbeddedBackend(EmbeddedPostgres(folder), id=id)
+    return EmbeddedBackend(EmbeddedPostgres(folder), id=id, row_role=row_role)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from licet.db.backend import Listener
+from licet.db.base import Access
 from licet.db.migrations import VERSION_TABLE
 from licet.db.postgres_driver import error_text, load_psycopg
 from licet.db.postgres_url import PostgresAddress
+from licet.db.reach import SETTING, reach_of_connection, reaching_read, reaching_write
 from licet.db.writer import UnavailableError, WriteConnection
+from licet.db.writes import Write
 from licet.errors import StorageError
 
 if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Engine
     from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
 
 # What libpq waits for a server that does not answer: a write fails then, and does not hang.
 _CONNECTION = {
@@ -33,10 +38,19 @@ _MIGRATION_LOCK = int.from_bytes(b"licet", "big")
 
 
 class PostgresBackend:
-    """A PostgreSQL server as ``licet.db.backend.Backend`` asks for it."""
+    """A PostgreSQL server as ``licet.db.backend.Backend`` asks for it.
 
-    def __init__(self, address: PostgresAddress, *, id: str | None = None) -> None:
+    Args:
+        address: where it is, and who connects.
+        id: what clients call the database.
+        row_role: whom row-level security binds: transactions run as this role. None: without.
+    """
+
+    def __init__(
+        self, address: PostgresAddress, *, id: str | None = None, row_role: str | None = None
+    ) -> None:
         self._address = address
+        self._row_role = row_role
         self.id = id or f"postgres-{address.digest}"
         self.poll_seconds = _POLL_SECONDS
 
@@ -73,17 +87,65 @@ class PostgresBackend:
         event.listen(engine, "begin", begin)
         return engine
 
+    def guard(self) -> None:
+        """Set up row-level security, if it is asked for, and see to it that it holds."""
+        if self._row_role is None:
+            return
+        from licet.db.postgres_row_security import set_up_row_security
+
+        driver = load_psycopg()
+        try:
+            with self._connection(autocommit=True) as connection:
+                set_up_row_security(connection, self._row_role, lock=_MIGRATION_LOCK)
+        except driver.Error as error:
+            raise StorageError(
+                f"row-level security of database {self.id!r} could not be set up: "
+                f"{error_text(error)}"
+            ) from error
+
     def connect(self) -> WriteConnection:
         """A connection for the writer's thread."""
         from licet.db.postgres_pipeline import PostgresPipeline
 
-        return PostgresPipeline(self._connection(autocommit=True))
+        return PostgresPipeline(self._connection(autocommit=True), role=self._row_role)
+
+    def guarded_write(self, write: Write[T], access: Access | None) -> Write[T]:
+        """With row-level security, a write says first which rows it may reach."""
+        return write if self._row_role is None else reaching_write(write, access)
+
+    def guarded_read(
+        self, query: Callable[[Connection], T], access: Access | None
+    ) -> Callable[[Connection], T]:
+        """With row-level security, a query is a transaction that says the same."""
+        return query if self._row_role is None else reaching_read(query, access)
+
+    def json_rows(self, columns: Mapping[str, str]) -> str:
+        """The rows of a JSON array of arrays. jsonb is parsed once, json once for each value."""
+        values = ", ".join(
+            f"(value ->> {place})::{type_} AS {name}"
+            for place, (name, type_) in enumerate(columns.items())
+        )
+        return f"(SELECT {values} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608 - constants
 
     def reading(self, connections: int) -> Engine:
-        """An engine for reads, each of them its own transaction."""
-        return self._engine(
-            pool_size=connections, max_overflow=0, isolation_level="AUTOCOMMIT", pool_recycle=1800
+        """An engine for reads, each statement a transaction; with row-level security each read."""
+        pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_recycle": 1800}
+        if self._row_role is None:
+            return self._engine(isolation_level="AUTOCOMMIT", **pool)
+        from sqlalchemy import event
+
+        engine = self._engine(isolation_level="READ COMMITTED", **pool)
+        # Both end with the transaction; one statement, since each is a round trip.
+        beginning = (
+            f"SELECT set_config('role', '{self._row_role}', true), "
+            f"set_config('{SETTING}', %s, true)"
         )
+
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(beginning, (reach_of_connection(connection),))
+
+        event.listen(engine, "begin", begin)
+        return engine
 
     def listen(self, heard: Callable[[str | None], None]) -> Listener:
         """A listener with a connection of its own."""

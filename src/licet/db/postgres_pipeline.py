@@ -39,11 +39,15 @@ class PostgresPipeline:
 
     Args:
         connection: it is the pipeline's from now on. Of no other use while a transaction is open.
+        role: what each transaction runs as; None: as the one who connected.
     """
 
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[tuple[Any, ...]], *, role: str | None = None
+    ) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
+        self._begin = (_BEGIN,) if role is None else (_BEGIN, f"SET LOCAL ROLE {role}".encode())
         self._names: dict[str, bytes] = {}
         self._prepared = 0
         self._selector = selectors.DefaultSelector()
@@ -101,8 +105,9 @@ class PostgresPipeline:
         fresh: dict[str, bytes] = {}
         wanted: list[bool] = []
         if begin:
-            pgconn.send_query_params(_BEGIN, None)
-            wanted.append(False)
+            for command in self._begin:
+                pgconn.send_query_params(command, None)
+                wanted.append(False)
         for sql, parameters in statements:
             name = known.get(sql) or fresh.get(sql)
             if name is None:

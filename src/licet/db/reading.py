@@ -44,7 +44,8 @@ def answered(ask: Callable[[], T], *, database: str) -> T:
 class OwnReader:
     """A thread with one connection, both made when they are first needed.
 
-    Whoever reads here waits for nobody who reads elsewhere, however slow their queries are.
+    Whoever reads here waits for nobody who reads elsewhere, however slow their queries are. It is
+    on nobody's behalf: where the database guards its rows, no session and no run is reached.
 
     Args:
         backend: the database.
@@ -70,6 +71,7 @@ class OwnReader:
             StorageError: the database could not answer, or was closed.
         """
         loop = asyncio.get_running_loop()
+        query = self._backend.guarded_read(query, None)
         try:
             answer = loop.run_in_executor(self._thread, self._read, query)
         except RuntimeError as error:

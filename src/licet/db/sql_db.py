@@ -9,10 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from licet.db.audit_base import AuditStore
 from licet.db.backend import Backend, Listener
 from licet.db.base import Access, Store
 from licet.db.migrating import bring_up_to_date
 from licet.db.reading import OwnReader, answered
+from licet.db.sql_audit import sql_audit
 from licet.db.sql_store import sql_store
 from licet.db.sql_trust import sql_trust
 from licet.db.trust_base import TrustStore
@@ -67,6 +69,10 @@ class SqlDb:
         """Revocations and service accounts. Costs nothing; opens the database at its first use."""
         return sql_trust(self)
 
+    def audit(self) -> AuditStore:
+        """The audit trail. Costs nothing; opens the database at its first use."""
+        return sql_audit(self, self._backend)
+
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.
 
@@ -76,21 +82,28 @@ class SqlDb:
         parts = await self._opened()
         return await parts.watch(topic, after=after, timeout_seconds=timeout_seconds)
 
-    async def write(self, write: Write[T]) -> T:
+    async def write(self, write: Write[T], *, access: Access | None = None) -> T:
         """Commit a write, together with those that wait beside it.
+
+        Where the database guards its rows, ``access`` says which sessions and runs the write
+        reaches; None: not one.
 
         Raises:
             StorageError: it is not stored; the message says so where that is not certain.
         """
-        return await (await self._opened()).writer.write(write)
+        parts = await self._opened()
+        return await parts.writer.write(self._backend.guarded_write(write, access))
 
-    async def read(self, query: Callable[[Connection], T]) -> T:
+    async def read(self, query: Callable[[Connection], T], *, access: Access | None = None) -> T:
         """Answer a query in a reading thread. It may be asked twice, if the connection breaks.
+
+        ``access`` is as for ``write``.
 
         Raises:
             StorageError: the database could not answer.
         """
-        return await (await self._opened()).read(query)
+        parts = await self._opened()
+        return await parts.read(self._backend.guarded_read(query, access))
 
     async def follow(self, query: Callable[[Connection], T]) -> T:
         """Answer a query of who follows changes, whatever users and strangers ask meanwhile.
@@ -124,6 +137,7 @@ class SqlDb:
                 self._backend.prepare()
                 try:
                     bring_up_to_date(self._backend)
+                    self._backend.guard()
                 except BaseException:
                     self._backend.release()
                     raise

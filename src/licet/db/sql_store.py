@@ -31,11 +31,11 @@ T = TypeVar("T")
 class SqlWork(Protocol):
     """What a store asks of its database."""
 
-    async def write(self, write: writes.Write[T]) -> T:
-        """Commit a write."""
+    async def write(self, write: writes.Write[T], *, access: Access | None = None) -> T:
+        """Commit a write. Without an access it may reach no session and no run."""
 
-    async def read(self, query: Callable[[Connection], T]) -> T:
-        """Answer a query."""
+    async def read(self, query: Callable[[Connection], T], *, access: Access | None = None) -> T:
+        """Answer a query. Without an access it may reach no session and no run."""
 
 
 def sql_store(db: SqlWork, access: Access) -> Store:
@@ -53,12 +53,12 @@ class _SqlStore(Store):
     ) -> BegunRun:
         require_reach(self.access, session)
         require_same_session(session, run)
-        return await self.db.write(writes.begin_run(session, run, history_runs=history_runs))
+        return await self._write(writes.begin_run(session, run, history_runs=history_runs))
 
     async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
         if not (may_exist(self.access, run.session_key) and storable(run.run_id)):
             return False
-        return await self.db.write(writes.save_run(run, session_state=session_state))
+        return await self._write(writes.save_run(run, session_state=session_state))
 
     async def get_run(self, key: SessionKey, run_id: str) -> RunRecord | None:
         if not (may_exist(self.access, key) and storable(run_id)):
@@ -77,7 +77,7 @@ class _SqlStore(Store):
 
     async def create_session(self, session: SessionRecord) -> bool:
         require_reach(self.access, session)
-        return await self.db.write(writes.create_session(session))
+        return await self._write(writes.create_session(session))
 
     async def find_sessions(self, session_id: str) -> Sequence[SessionRecord]:
         if not storable(session_id):
@@ -99,7 +99,7 @@ class _SqlStore(Store):
         def both(connection: Connection) -> tuple[int, Sequence[Row[Any]]]:
             return connection.execute(count).scalar_one(), connection.execute(page).all()
 
-        total, rows = await self.db.read(both)
+        total, rows = await self.db.read(both, access=self.access)
         return SessionPage(sessions=tuple(map(session_record, rows)), total_count=total)
 
     async def update_session(
@@ -107,7 +107,7 @@ class _SqlStore(Store):
     ) -> SessionRecord | None:
         if not may_exist(self.access, key):
             return None
-        return await self.db.write(writes.update_session(key, changes, updated_at_us=updated_at_us))
+        return await self._write(writes.update_session(key, changes, updated_at_us=updated_at_us))
 
     async def delete_sessions(
         self, keys: Sequence[SessionKey], *, session_type: str | None = None
@@ -115,7 +115,7 @@ class _SqlStore(Store):
         reached = [key for key in keys if may_exist(self.access, key)]
         if not reached or not storable(session_type):
             return 0
-        return await self.db.write(writes.delete_sessions(reached, session_type=session_type))
+        return await self._write(writes.delete_sessions(reached, session_type=session_type))
 
     async def total_tokens(self, key: SessionKey) -> int:
         if not may_exist(self.access, key):
@@ -126,4 +126,9 @@ class _SqlStore(Store):
         return int(rows[0][0])
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        return await self.db.read(lambda connection: connection.execute(statement).all())
+        return await self.db.read(
+            lambda connection: connection.execute(statement).all(), access=self.access
+        )
+
+    async def _write(self, write: writes.Write[T]) -> T:
+        return await self.db.write(write, access=self.access)

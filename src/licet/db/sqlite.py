@@ -6,20 +6,23 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
+from licet.db.base import Access
 from licet.db.migrations import VERSION_TABLE
 from licet.db.sql_db import SqlDb
 from licet.db.writer import UnavailableError, WriteConnection
-from licet.db.writes import Answer, Statement
+from licet.db.writes import Answer, Statement, Write
 from licet.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.engine import Connection
+
+T = TypeVar("T")
 
 _DEFAULT_FILE = ".licet/licet.db"
 _BUSY_TIMEOUT_SECONDS = 5.0
@@ -28,7 +31,7 @@ _URL_SCHEME = "sqlite:///"
 
 
 class SqliteDb(SqlDb):
-    """Sessions, runs and trust in a SQLite file.
+    """Sessions, runs, trust and audit in a SQLite file.
 
     What was answered as stored survives the end of the process (``kill -9``), of the operating
     system, and of the power: each commit is synced to the disk (WAL, ``synchronous=FULL``), as far
@@ -111,6 +114,21 @@ class SqliteBackend:
         event.listen(engine, "begin", begin)
         return engine
 
+    def guard(self) -> None:
+        """A file guards no rows: whoever reads it reads all of it."""
+
+    def guarded_write(self, write: Write[T], access: Access | None) -> Write[T]:  # noqa: ARG002 - as above
+        """The write as it is."""
+        return write
+
+    def guarded_read(
+        self,
+        query: Callable[[Connection], T],
+        access: Access | None,  # noqa: ARG002 - as above
+    ) -> Callable[[Connection], T]:
+        """The query as it is."""
+        return query
+
     def connect(self) -> WriteConnection:
         """A connection for the writer's thread."""
         try:
@@ -121,6 +139,16 @@ class SqliteBackend:
             return _SqliteWriteConnection(connection)
         except sqlite3.Error as error:
             raise UnavailableError(f"not stored: SQLite cannot open its file: {error}") from error
+
+    def json_rows(self, columns: Mapping[str, str]) -> str:
+        """The rows of a JSON array of arrays; JSON's values bring their types along."""
+        values = ", ".join(
+            f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns)
+        )
+        # json_each would write a row's text anew for each of its values. What has a limit is read
+        # row by row into a place of its own: that halves the cost.
+        rows = "(SELECT value FROM json_each(?) LIMIT -1)"
+        return f"(SELECT {values} FROM {rows})"  # noqa: S608 - constants
 
     def reading(self, connections: int) -> Engine:
         """An engine of connections that cannot write. They do not wait for the writer."""

@@ -105,3 +105,57 @@ service_accounts = Table(
     Index("licet_service_accounts_old_token", "old_token_digest"),
     Index("licet_service_accounts_changed", "change_number"),
 )
+
+audit = Table(
+    "licet_audit",
+    metadata,
+    Column("writer_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("status", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("issuer_alias", Text),
+    Column("subject", Text),
+    Column("credential", Text, nullable=False),
+    Column("token_id", Text),
+    Column("action", Text),
+    Column("resource", Text),
+    Column("resource_id", Text),
+    Column("method", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("client", Text),
+    Column("latency_us", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    # No more than these: each costs every request, and whoever searches can name a time.
+    Index("licet_audit_time", "time_us", "writer_id", "seq"),
+    Index("licet_audit_subject", "issuer_alias", "subject", "time_us"),
+)
+
+audit_writers = Table(
+    "licet_audit_writers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("os_id", Text, nullable=False),
+    Column("key_id", Text),
+    Column("registered_at_us", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("signature", Text),
+    Index("licet_audit_writers_number", "number", unique=True),
+)
+
+audit_batches = Table(
+    "licet_audit_batches",
+    metadata,
+    Column("writer_id", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("signature", Text),
+)

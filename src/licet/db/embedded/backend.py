@@ -13,8 +13,12 @@ _ROLE = "licet"
 class EmbeddedBackend(PostgresBackend):
     """The embedded server: started by whoever opens first, stopped by whoever closes last."""
 
-    def __init__(self, server: EmbeddedPostgres, *, id: str | None = None) -> None:
-        super().__init__(PostgresAddress({}), id=id or f"postgres-{server.digest}")
+    def __init__(
+        self, server: EmbeddedPostgres, *, id: str | None = None, row_role: str | None = None
+    ) -> None:
+        super().__init__(
+            PostgresAddress({}), id=id or f"postgres-{server.digest}", row_role=row_role
+        )
         self._server = server
 
     def prepare(self) -> None:
@@ -23,6 +27,8 @@ class EmbeddedBackend(PostgresBackend):
         self._server.start()
         try:
             self._server.create_role_and_database(_ROLE)
+            if self._row_role is not None:
+                self._server.create_role_within(self._row_role, member=_ROLE)
         except BaseException:
             self._server.stop()
             raise

@@ -42,5 +42,17 @@ def create_role_and_database(
         connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))
 
 
+def create_role_within(
+    connection: psycopg.Connection[tuple[Any, ...]], name: str, member: str
+) -> None:
+    """A role that cannot log in, and that ``member`` can become."""
+    from psycopg.sql import SQL, Identifier
+
+    role = Identifier(name)
+    if not _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", name):
+        connection.execute(SQL("CREATE ROLE {} NOLOGIN").format(role))
+    connection.execute(SQL("GRANT {} TO {}").format(role, Identifier(member)))
+
+
 def _exists(connection: psycopg.Connection[tuple[Any, ...]], query: str, name: str) -> bool:
     return connection.execute(query.encode(), (name,)).fetchone() is not None

@@ -148,6 +148,16 @@ class EmbeddedPostgres:
             passwords = Passwords(place.passwords)
             roles.create_role_and_database(connection, passwords, name, password)
 
+    def create_role_within(self, name: str, *, member: str) -> None:
+        """A role that cannot log in, and that ``member`` can become. What exists already stays.
+
+        Raises:
+            StorageError: the server is not started, or refused.
+        """
+        place = self._started()
+        with locks.exclusively(place.starting), self._superuser() as connection:
+            roles.create_role_within(connection, name, member)
+
     def _ensure_running(self, place: Place) -> None:
         install = install_for(place)
         if not (place.data / "PG_VERSION").exists():
