@@ -45,7 +45,8 @@ error="insufficient_scope", scope="…"` (RFC 6750 §3.1); a missing or bad toke
 ## Routes of your own
 
 Routes that you add to the app, before or after `get_app()`, are closed to everyone but
-`{admin}` until `scope_mappings` or `public_paths` opens them:
+`{admin}` until they [say themselves](authorization.md#routes-of-your-own) what they need, or
+`scope_mappings` or `public_paths` opens them:
 
 <!-- file: reports.py -->
 ```python
@@ -85,7 +86,8 @@ licet routes reports:app --check
 
 A mapping is bound to a route's template when the app starts. `{{id}}` in the key stands for one
 placeholder of the template, by its place; in the scope it asks for that very object. An empty list
-asks for any verified caller. A mapping that binds to no route refuses to start.
+asks for any verified caller. A mapping stands above what a route says of itself. One that binds to
+no route refuses to start.
 
 ## Families
 
@@ -93,7 +95,7 @@ asks for any verified caller. A mapping that binds to no route refuses to start.
 | --- | --- | --- |
 {families}
 Families whose routes do not exist yet are known already: tokens that hold their scopes are not
-wrong, and open nothing.
+wrong, and open nothing. Families that your own routes name are known to that server.
 """
 
 

@@ -15,13 +15,14 @@ class RunContext:
 
     ``session_state`` is the session's own dictionary: what a tool changes in it is stored when
     the run ends. ``principal`` is None when nobody was authenticated: in a script, or on the open
-    loopback server.
+    loopback server. ``request_id`` is that of the HTTP request that started the run, if any did.
     """
 
     run_id: str
     session_id: str
     agent_id: str
     user_id: str | None = None
+    request_id: str | None = None
     principal: Principal | None = None
     session_state: dict[str, Any] = field(default_factory=dict)
     dependencies: Mapping[str, Any] = field(default_factory=dict)

@@ -54,14 +54,14 @@ async def test_whoever_was_revoked_is_refused_from_the_next_request_on(state: Tr
     assert await authenticator.authenticate(Credentials()) is ALICE
     state.apply(REVOKED)
     assert await authenticator.authenticate(Credentials()) == BadCredentials(
-        "the token was revoked", "token_revoked"
+        "the token was revoked", "token_revoked", ALICE.principal
     )
 
 
 async def test_a_service_account_that_nobody_knows_is_refused(state: TrustState) -> None:
     answer = Authenticated(alice(kind=PrincipalKind.SERVICE, token_id="account-1"))
     assert await checked(answer, state).authenticate(Credentials()) == BadCredentials(
-        "the service account is not known", "token_revoked"
+        "the service account is not known", "token_revoked", answer.principal
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from typing import Any, cast
@@ -40,7 +41,7 @@ class Fixed:
         self.decision = decision
         self.asked: list[AccessRequest] = []
 
-    def authorize(self, request: AccessRequest) -> Decision:
+    async def authorize(self, request: AccessRequest) -> Decision:
         self.asked.append(request)
         if isinstance(self.decision, Exception):
             raise self.decision
@@ -67,20 +68,20 @@ class Fixed:
         (asking("agents:run", "agents:read", permission=None), False, "undeclared"),
     ],
 )
-def test_scopes_decide(request_: AccessRequest, rule: str, *, allowed: bool) -> None:
-    decision = ScopeAuthorizer().authorize(request_)
+async def test_scopes_decide(request_: AccessRequest, rule: str, *, allowed: bool) -> None:
+    decision = await ScopeAuthorizer().authorize(request_)
     assert decision.allowed is allowed
     assert decision.verdict is not Verdict.NO_OPINION
     assert decision.rule == rule
     assert not decision.failed
 
 
-def test_a_denial_names_the_scope_that_is_missing() -> None:
-    assert "agents:run" in ScopeAuthorizer().authorize(asking()).reason
+async def test_a_denial_names_the_scope_that_is_missing() -> None:
+    assert "agents:run" in (await ScopeAuthorizer().authorize(asking())).reason
 
 
-def test_an_undeclared_route_says_how_it_is_opened() -> None:
-    reason = ScopeAuthorizer().authorize(asking("agents:run", permission=None)).reason
+async def test_an_undeclared_route_says_how_it_is_opened() -> None:
+    reason = (await ScopeAuthorizer().authorize(asking("agents:run", permission=None))).reason
     assert "declares no permission" in reason
     assert "scope_mappings" in reason
 
@@ -103,24 +104,26 @@ YES, NO, NONE = allow("yes", "a"), deny("no", "d"), no_opinion("none", "n")
         ([YES, YES, NO], False),
     ],
 )
-def test_deny_wins_then_allow_and_no_opinion_is_a_denial(
+async def test_deny_wins_then_allow_and_no_opinion_is_a_denial(
     decisions: list[Decision], *, allowed: bool
 ) -> None:
     union = UnionAuthorizer([Fixed(decision) for decision in decisions])
-    assert union.authorize(asking()).allowed is allowed
+    assert (await union.authorize(asking())).allowed is allowed
 
 
-def test_the_decision_is_that_of_the_member_that_decided() -> None:
-    assert UnionAuthorizer([Fixed(YES), Fixed(allow("too", "b"))]).authorize(asking()) is YES
-    assert UnionAuthorizer([Fixed(YES), Fixed(NO)]).authorize(asking()) is NO
-    nobody = UnionAuthorizer([Fixed(NONE)]).authorize(asking())
+async def test_the_decision_is_that_of_the_member_that_decided() -> None:
+    assert (
+        await UnionAuthorizer([Fixed(YES), Fixed(allow("too", "b"))]).authorize(asking())
+    ) is YES
+    assert (await UnionAuthorizer([Fixed(YES), Fixed(NO)]).authorize(asking())) is NO
+    nobody = await UnionAuthorizer([Fixed(NONE)]).authorize(asking())
     assert (nobody.reason, nobody.rule, nobody.failed) == ("nobody allows it", "union", False)
 
 
-def test_members_see_the_request_as_it_is_and_none_after_a_denial() -> None:
+async def test_members_see_the_request_as_it_is_and_none_after_a_denial() -> None:
     first, second = Fixed(NO), Fixed(YES)
     request = asking()
-    UnionAuthorizer([first, second]).authorize(request)
+    (await UnionAuthorizer([first, second]).authorize(request))
     assert (first.asked, second.asked) == ([request], [])
 
 
@@ -138,12 +141,12 @@ def test_members_see_the_request_as_it_is_and_none_after_a_denial() -> None:
     ],
     ids=repr,
 )
-def test_a_member_that_fails_is_a_denial_that_says_so(
+async def test_a_member_that_fails_is_a_denial_that_says_so(
     broken: object, others: tuple[Decision, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     members = [*map(Fixed, others), Fixed(broken)]
     with caplog.at_level(logging.ERROR):
-        decision = UnionAuthorizer(members).authorize(asking())
+        decision = await UnionAuthorizer(members).authorize(asking())
     assert decision.verdict is Verdict.DENY
     assert decision.failed
     assert decision.rule == "Fixed"
@@ -151,37 +154,66 @@ def test_a_member_that_fails_is_a_denial_that_says_so(
     assert "the authorizer Fixed" in caplog.text
 
 
-def test_what_ends_the_program_is_not_caught() -> None:
+async def test_what_ends_the_program_is_not_caught() -> None:
     class Stopping:
-        def authorize(self, request: AccessRequest) -> Decision:
+        async def authorize(self, request: AccessRequest) -> Decision:
             raise KeyboardInterrupt(request.method)
 
     with pytest.raises(KeyboardInterrupt):
-        UnionAuthorizer([Stopping()]).authorize(asking())
+        (await UnionAuthorizer([Stopping()]).authorize(asking()))
 
 
-def test_a_union_can_stand_in_a_union() -> None:
+async def test_a_union_can_stand_in_a_union() -> None:
     inner: Authorizer = UnionAuthorizer([ScopeAuthorizer()])
-    assert UnionAuthorizer([inner]).authorize(asking("agents:run")).allowed
+    assert (await UnionAuthorizer([inner]).authorize(asking("agents:run"))).allowed
 
 
-def test_a_policy_of_ones_own_can_take_away_but_not_add() -> None:
+async def test_a_policy_of_ones_own_can_take_away_but_not_add() -> None:
     class NotOnSundays:
-        def authorize(self, request: AccessRequest) -> Decision:
+        async def authorize(self, request: AccessRequest) -> Decision:
             return no_opinion("a week day", "calendar") if request.resource_id else NO
 
     union = UnionAuthorizer([ScopeAuthorizer(), NotOnSundays()])
-    assert union.authorize(asking("agents:run", resource_id="a")).allowed
-    assert not union.authorize(asking("agents:run")).allowed
-    assert not union.authorize(asking(resource_id="a")).allowed
+    assert (await union.authorize(asking("agents:run", resource_id="a"))).allowed
+    assert not (await union.authorize(asking("agents:run"))).allowed
+    assert not (await union.authorize(asking(resource_id="a"))).allowed
 
 
 decisions: st.SearchStrategy[Any] = st.sampled_from([YES, NO, NONE, RuntimeError("down")])
 
 
 @given(st.lists(decisions, max_size=6))
-def test_a_union_allows_only_if_somebody_does_and_nobody_objects(given_: list[Any]) -> None:
-    decision = UnionAuthorizer([Fixed(each) for each in given_]).authorize(asking())
+async def test_a_union_allows_only_if_somebody_does_and_nobody_objects(given_: list[Any]) -> None:
+    decision = await UnionAuthorizer([Fixed(each) for each in given_]).authorize(asking())
     objections = [each for each in given_ if each is NO or isinstance(each, Exception)]
     assert decision.allowed is (YES in given_ and not objections)
     assert decision.failed is bool(objections and isinstance(objections[0], Exception))
+
+
+class Cancelled:
+    """Something inside of it is cancelled, or waits until it is."""
+
+    def __init__(self, *, itself: bool) -> None:
+        self.itself = itself
+        self.began = asyncio.Event()
+
+    async def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
+        self.began.set()
+        if self.itself:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+        return YES
+
+
+async def test_an_authorizer_that_was_cancelled_inside_is_a_denial() -> None:
+    decision = await UnionAuthorizer([Cancelled(itself=True)]).authorize(asking())
+    assert (decision.verdict, decision.failed) == (Verdict.DENY, True)
+
+
+async def test_a_request_that_is_cancelled_ends() -> None:
+    waiting = Cancelled(itself=False)
+    asked = asyncio.create_task(UnionAuthorizer([waiting]).authorize(asking()))
+    await waiting.began.wait()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked

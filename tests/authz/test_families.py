@@ -24,6 +24,8 @@ def test_the_table_of_licets_own_families() -> None:
         "schedules": (read_write_delete, True),
         "service_accounts": (read_write_delete, True),
         "revocations": (read_write_delete, False),
+        "audit": ({"read"}, False),
+        "authz": ({"explain"}, False),
         "config": ({"read", "write"}, False),
         "metrics": ({"read", "write"}, False),
     }

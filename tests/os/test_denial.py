@@ -38,7 +38,7 @@ async def answers(denial: Denial, scope: dict[str, Any]) -> list[Message]:
             403,
             b'Bearer error="insufficient_scope", scope="agents:run x:read"',
         ),
-        (Denial.undecided(), 503, None),
+        (Denial.undecided("the authorizer Broken failed"), 503, None),
         (Denial.absent(), 404, None),
     ],
 )

@@ -11,7 +11,7 @@ from licet.errors import ConfigurationError
 from licet.os.config import AuthorizationConfig
 from licet.os.environment import KEY_VARIABLE
 from licet.os.issuers import trusted_issuers
-from licet.os.policy import build_policy
+from licet.os.policy import build_policy, check_against_routes
 from licet.testing import TokenFactory
 
 TOKENS = TokenFactory()
@@ -114,8 +114,9 @@ class TestRoles:
     def test_a_role_whose_scope_grants_nothing_refuses_to_start(self, scope: str) -> None:
         config = AuthorizationConfig(**KEYS, roles={"analyst": ["agents:read", scope]})
         issuers = trusted_issuers(config, os_id="os", environ={})
+        policy = build_policy(config, user_isolation=True)
         with pytest.raises(ConfigurationError, match=r"roles\['analyst'\].*grants nothing"):
-            build_policy(config, issuers=issuers, user_isolation=True)
+            check_against_routes(policy, (), issuers=issuers)
 
     def test_a_role_may_stand_for_the_scopes_of_own_routes_and_the_administrators(self) -> None:
         config = AuthorizationConfig(
@@ -125,9 +126,11 @@ class TestRoles:
             scope_mappings={"GET /reports": ["reports:read"]},
         )
         issuers = trusted_issuers(config, os_id="os", environ={})
-        assert build_policy(config, issuers=issuers, user_isolation=True).admin_scope == "root"
+        policy = build_policy(config, user_isolation=True)
+        check_against_routes(policy, (), issuers=issuers)
+        assert policy.admin_scope == "root"
 
     def test_there_is_always_an_administrator(self) -> None:
         config = AuthorizationConfig(**KEYS, admin_scope="")
         with pytest.raises(ConfigurationError, match="admin_scope"):
-            build_policy(config, issuers=(), user_isolation=True)
+            build_policy(config, user_isolation=True)

@@ -174,7 +174,7 @@ def test_only_a_form_with_one_token_is_read(
     answer = httpx.post(f"{server.url}/oidc/backchannel-logout", **sent)
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid_request"
-    assert caplog.text.count("refused a logout token: ") == 1
+    assert caplog.text.count("refused a logout token (400): ") == 1
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain"])

@@ -93,9 +93,11 @@ RECIPES = {
     "POST /revocations": Recipe(201, {"json": {"token_id": "stolen"}}),
     "DELETE /revocations/{revocation_id}": Recipe(204),
     "POST /oidc/backchannel-logout": Recipe(200, logout),
+    "GET /audit": Recipe(),
+    "POST /authz/explain": Recipe(200, {"json": {"method": "GET", "path": "/agents"}}),
 }
 # Design: these are the organisation's, whoever made them.
-ORGANISATIONS = ("service_accounts", "revocations")
+ORGANISATIONS = ("service_accounts", "revocations", "audit", "authz")
 OBJECTS = {"agent_id": "alpha", "session_id": SESSION_ID, "run_id": RUN_ID}
 MANY_SCOPES = ("teams:run", "memories:write", "metrics:read", "traces:read")
 
@@ -138,11 +140,30 @@ def world() -> World:
 
 
 def call(server: LiveServer, entry: Entry, headers: dict[str, str]) -> httpx.Response:
+    """The answer of a route, which is the one that the server's own explanation foretold."""
     recipe = RECIPES[name(entry)]
     path = entry.template.format(**OBJECTS)
-    return httpx.request(
+    scheme, _, token = headers.get("Authorization", "Bearer ").partition(" ")
+    # What is no bearer token cannot be asked about.
+    foretold = explained(server, entry.methods[0], path, token) if scheme == "Bearer" else 401
+    answer = httpx.request(
         entry.methods[0], server.url + path, headers=headers, timeout=20, **sent(recipe)
     )
+    assert foretold in {None, answer.status_code}
+    assert (foretold is None) is (answer.status_code not in {401, 403, 405, 503})
+    return answer
+
+
+def explained(server: LiveServer, method: str, path: str, token: str) -> int | None:
+    """The status of the refusal that the server foretells; None: it would let the request in."""
+    asked = {"method": method, "path": path, **({"token": token} if token else {})}
+    answer = httpx.post(server.url + "/authz/explain", json=asked, headers=WORLD.admin())
+    assert answer.status_code == 200, answer.text
+    explanation = answer.json()
+    assert (explanation["decision"] == "allow") is (explanation["status"] is None)
+    assert token not in answer.text or not token
+    status: int | None = explanation["status"]
+    return status
 
 
 def sent(recipe: Recipe) -> dict[str, Any]:
@@ -154,12 +175,12 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 32
+    assert len(ENTRIES) == 34
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
     assert len(PUBLIC) == 8
     assert len(BY_ID) == 13
     assert len(LISTING) == 3
-    assert len(WHOLE) == 8
+    assert len(WHOLE) == 10
 
 
 @each(PUBLIC)
@@ -238,7 +259,7 @@ def test_a_scope_for_this_id_is_enough(server: LiveServer, entry: Entry) -> None
 @each(BY_ID + WHOLE + LISTING)
 def test_a_wildcard_scope_is_the_whole_family(server: LiveServer, entry: Entry) -> None:
     permission = permission_of(entry)
-    if permission.resource in {"config", "revocations"}:
+    if permission.resource in {"config", "revocations", "audit", "authz"}:
         scope = permission.scope  # families without ids have no wildcard
     else:
         scope = f"{permission.resource}:*:{permission.action}"

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import httpx
 import pytest
 
 from licet.authn.principal import Principal
-from licet.authz.authorizer import AccessRequest, Authorizer, ScopeAuthorizer, UnionAuthorizer
+from licet.authz.authorizer import AccessRequest, Authorizer
 from licet.authz.decision import Decision, deny, no_opinion
 from licet.os.caller import OPEN, Caller
-from licet.os.policy import Policy
+from licet.os.config import AuthorizationConfig
+from licet.os.policy import Policy, build_policy
 from licet.os.rules import Rule, requires
+from licet.os.table import Guarded
 from tests.support.live import serve
 from tests.support.world import OWNER, World
 
@@ -18,37 +18,35 @@ from tests.support.world import OWNER, World
 class Closed:
     """Says no to whatever a token permits."""
 
-    def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
+    async def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
         return deny("it is sunday", "calendar")
 
 
 class Broken:
     """Cannot say."""
 
-    def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
+    async def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
         raise ConnectionError("policy server at pdp.internal is away")
 
 
 class Silent:
     """Says nothing."""
 
-    def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
+    async def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
         return no_opinion("not my business", "silent")
 
 
-def policy(*members: Authorizer) -> Policy:
+def policy(*members: Authorizer, isolation: bool = True) -> Policy:
     """A policy that asks these besides the scopes."""
-    made = World().agent_os().policy
-    assert made is not None
-    return replace(made, authorizer=UnionAuthorizer([ScopeAuthorizer(), *members]))
+    config = AuthorizationConfig()
+    return build_policy(config, user_isolation=isolation, authorizers=members)
 
 
-def decide(by: Policy, rule: Rule | None, *scopes: str) -> int:
+async def decide(by: Policy, rule: Rule | None, *scopes: str) -> int:
     """The status of the answer; 200: the caller may."""
     caller = by.caller(Principal(issuer_alias="a", issuer=None, subject="olga", scopes=scopes))
-    denial = by.decide(
-        caller, rule, template="/agents", method="GET", path_params={"agent_id": "alpha"}
-    )
+    guarded = Guarded("/agents", rule, {"agent_id": "alpha"})
+    denial = by.refusal(await by.rule_on(caller, guarded, method="GET"))
     return 200 if denial is None else denial.status
 
 
@@ -70,37 +68,34 @@ RULE = endpoint.__dict__["__licet_rule__"]
         ((Closed(), Broken()), 403),
     ],
 )
-def test_one_that_denies_or_fails_closes_what_scopes_open(
+async def test_one_that_denies_or_fails_closes_what_scopes_open(
     members: tuple[Authorizer, ...], status: int
 ) -> None:
     by = policy(*members)
-    assert decide(by, RULE, "agents:read") == status
-    assert decide(by, RULE, "agents:alpha:read") == status
+    assert await decide(by, RULE, "agents:read") == status
+    assert await decide(by, RULE, "agents:alpha:read") == status
 
 
-def test_all_permissions_are_needed() -> None:
+async def test_all_permissions_are_needed() -> None:
     from licet.authz.permission import Permission
 
     both = Rule((Permission("agents", "read"), Permission("sessions", "read")))
     by = policy()
-    assert decide(by, both, "agents:read", "sessions:read") == 200
-    assert decide(by, both, "agents:read") == 403
-    assert decide(by, both, "sessions:read") == 403
-    assert decide(by, Rule()) == 200
+    assert await decide(by, both, "agents:read", "sessions:read") == 200
+    assert await decide(by, both, "agents:read") == 403
+    assert await decide(by, both, "sessions:read") == 403
+    assert await decide(by, Rule()) == 200
 
 
-def test_an_undeclared_route_is_the_administrators() -> None:
+async def test_an_undeclared_route_is_the_administrators() -> None:
     by = policy()
-    assert decide(by, None, "agents:read", "agents:*:read") == 403
-    assert decide(by, None, "agent_os:admin") == 200
+    assert await decide(by, None, "agents:read", "agents:*:read") == 403
+    assert await decide(by, None, "agent_os:admin") == 200
 
 
 def test_a_decision_that_could_not_be_made_tells_nothing_of_the_reason() -> None:
     world = World()
-    os = world.agent_os()
-    by = os.policy
-    assert by is not None
-    object.__setattr__(by, "authorizer", UnionAuthorizer([ScopeAuthorizer(), Broken()]))
+    os = world.agent_os(authorizers=[Broken()])
     with serve(os.get_app()) as server:
         answer = httpx.get(f"{server.url}/agents", headers=world.bearer(OWNER, "agents:read"))
     assert answer.status_code == 503
@@ -110,7 +105,7 @@ def test_a_decision_that_could_not_be_made_tells_nothing_of_the_reason() -> None
 
 class TestCaller:
     def caller(self, *scopes: str, isolation: bool = True) -> Caller:
-        by = replace(policy(), user_isolation=isolation)
+        by = policy(isolation=isolation)
         return by.caller(Principal(issuer_alias="a", issuer=None, subject="olga", scopes=scopes))
 
     def test_rows_are_the_callers_own_whoever_is_named(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from licet.errors import ConfigurationError
-from tests.support.process import running
+from tests.support.process import Process, running
 from tests.support.world import World
 
 PROGRAM = """
@@ -38,6 +39,13 @@ def test_new_processes_need_the_app_as_text(given: dict[str, bool | int], own: b
         World().agent_os().serve(app, **given)  # type: ignore[arg-type]  # one of the two
 
 
+def wait_for_line(process: Process, pattern: str) -> None:
+    """Wait until a program has printed such a line."""
+    process.wait_for(
+        lambda: any(re.fullmatch(pattern, line) for line in process.lines), what=pattern
+    )
+
+
 @pytest.mark.parametrize(
     ("app", "workers"),
     [("", "None"), ("app, ", "1"), ('"program:app", ', "2")],
@@ -57,5 +65,9 @@ def test_a_program_serves_until_it_is_stopped(tmp_path: Path, app: str, workers:
         answer = httpx.get(f"{url}/agents")
         assert [agent["id"] for agent in answer.json()] == ["alpha"]
         assert "server" not in answer.headers
-        proxied = httpx.get(f"{url}/agents", headers={"X-Forwarded-For": "127.0.0.1"})
-        assert proxied.status_code == 403
+        by_proxy = {"X-Forwarded-For": "127.0.0.1", "X-Request-ID": "r-77"}
+        assert httpx.get(f"{url}/agents", headers=by_proxy).status_code == 403
+        told = r"INFO: +\[r-77\] denied 403 GET .*"
+        access = r'INFO: +\[r-77\] 127\.0\.0\.1:\d+ - "GET /agents HTTP/1\.1" 403 Forbidden'
+        for line in (told, access, r"INFO: +\[-\] .*startup complete.*"):
+            wait_for_line(process, line)

@@ -88,6 +88,21 @@ def test_a_run_view_tells_tools_reasoning_and_what_came_along() -> None:
     assert run_view(record())["input_media"] is None
 
 
+def test_a_run_view_tells_which_request_started_it_if_one_did() -> None:
+    assert run_view(record(request_id="r-1"))["request_id"] == "r-1"
+    assert "request_id" not in run_view(record())
+
+
+def test_runs_that_were_stored_without_a_request_id_are_read() -> None:
+    body = (
+        b'{"run_id":"r","session_id":"s","agent_id":"a","agent_name":"A","status":"COMPLETED",'
+        b'"created_at":1,"input":{"input_content":"hi"},"content":"hello"}'
+    )
+    run = RunOutput.from_json(body)
+    assert (run.content, run.request_id) == ("hello", None)
+    assert run.to_json() == body
+
+
 @pytest.mark.parametrize(
     ("content", "preview"),
     [

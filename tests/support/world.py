@@ -16,13 +16,13 @@ from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunRecord, RunStatus, SessionQuery, SessionRecord
 from licet.db.trust_records import RevocationKind, RevocationRecord, ServiceAccountRecord
 from licet.models.message import Message
-from licet.os import AgentOS, AuthorizationConfig
+from licet.os import AgentOS, AuthorizationConfig, Settings
 from licet.testing import Say, ScriptedModel, TokenFactory
 
 OS_ID = "test-os"
 OWNER, STRANGER, ADMIN = "olga", "sten", "ada"
 SESSION_ID, RUN_ID = "s1", "r1"
-FAMILIES = ("agents", "sessions", "config", "service_accounts", "revocations")
+FAMILIES = ("agents", "sessions", "config", "service_accounts", "revocations", "audit", "authz")
 ISSUER, CLIENT_ID = "https://sso.test", "licet-at-sso"
 
 
@@ -57,6 +57,8 @@ class World:
     def agent_os(self, **given: Any) -> AgentOS:
         """An AgentOS that trusts ``tokens``."""
         config = given.pop("config", {})
+        # Tests fail to authenticate far oftener than anybody may, and all from one address.
+        given.setdefault("settings", Settings(max_failed_authentications=1_000_000))
         agents = self.agents or [
             Agent(id=name, name=name.title(), model=self.model, db=self.db)
             for name in ("alpha", "beta")

@@ -119,6 +119,7 @@ def databases(folder: Path) -> list[Db]:
         SqliteDb(folder / "licet.db"),
         SqliteDb(db_url=f"sqlite:///{folder}/licet.db", id="again"),
         PostgresDb(db_url="postgresql+psycopg://nobody@127.0.0.1/licet"),
+        PostgresDb(row_level_security=True, row_role="rows", data_folder=folder / "postgres"),
     ]
 
 

@@ -61,7 +61,8 @@ class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``content`` is text, or the object that an ``output_schema`` asked for. ``messages`` are the
     run's own: neither the system message nor what history added to the model's context.
-    ``cancellation_reason`` says why a run was stopped before its end.
+    ``cancellation_reason`` says why a run was stopped before its end. ``request_id`` is that of the
+    HTTP request that started it.
     """
 
     run_id: str
@@ -72,6 +73,7 @@ class RunOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: int
     input: RunInput
     user_id: str | None = None
+    request_id: str | None = None
     content: Any = None
     content_type: str = "str"
     model: str = ""

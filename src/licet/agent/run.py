@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -31,19 +31,24 @@ from licet.context import RunContext
 from licet.db.base import NOBODY, Store
 from licet.db.records import RunStatus
 from licet.errors import LicetError
+from licet.request_id import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What is asked of an agent. ``owner`` is whose session it is; "" is nobody's."""
+    """What is asked of an agent. ``owner`` is whose session it is; "" is nobody's.
+
+    ``request_id`` is that of the HTTP request in which this is made, if it is made in one.
+    """
 
     input: RunInput
     run_id: str
     session_id: str
     owner: str = NOBODY
     user_id: str | None = None
+    request_id: str | None = field(default_factory=REQUEST_ID.get)
     principal: Principal | None = None
     session_state: Mapping[str, Any] | None = None
     dependencies: Mapping[str, Any] | None = None
@@ -95,6 +100,7 @@ class AgentRun:
             agent_id=agent.id,
             agent_name=agent.name,
             user_id=request.user_id,
+            request_id=request.request_id,
             status=RunStatus.RUNNING,
             created_at=int(self._began),
             input=request.input,
@@ -199,6 +205,7 @@ class AgentRun:
             session_id=request.session_id,
             agent_id=agent.id,
             user_id=request.user_id,
+            request_id=request.request_id,
             principal=request.principal,
             session_state=self._state,
             dependencies=await _resolved({**agent.dependencies, **(request.dependencies or {})}),

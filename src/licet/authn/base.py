@@ -19,12 +19,14 @@ class Credentials:
         forgeable: a page of another site may have made the browser send this, with the cookies
             that it keeps for us: no proof of the contrary came along.
         client: the address that the request came from, if there is one.
+        looked_at: nobody uses them: neither a failure nor a use is noted.
     """
 
     authorization: tuple[bytes, ...] = ()
     cookies: tuple[bytes, ...] = ()
     forgeable: bool = False
     client: str | None = None
+    looked_at: bool = False
 
     def __repr__(self) -> str:
         return f"Credentials(<{len(self.authorization) + len(self.cookies)} not shown>)"
@@ -48,11 +50,13 @@ class BadCredentials:
 
     ``code`` is for programs: ``authorization_header``, ``several_credentials``, ``cross_site``,
     ``token_expired``, ``token_signature``, ``token_key``, ``token_revoked``, ``too_many_failures``,
-    or ``token_refused`` for all else.
+    or ``token_refused`` for all else. ``principal`` is whom they spoke for, where that was verified
+    all the same: of what was revoked.
     """
 
     reason: str
     code: str = "token_refused"
+    principal: Principal | None = None
 
 
 @dataclass(frozen=True, slots=True)

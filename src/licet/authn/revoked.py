@@ -41,4 +41,6 @@ class RevocationAuthenticator:
             if not self._state.is_current:
                 return Unavailable("the revocations cannot be read at present")
         reason = self._state.lost(answer.principal)
-        return answer if reason is None else BadCredentials(reason, "token_revoked")
+        if reason is None:
+            return answer
+        return BadCredentials(reason, "token_revoked", answer.principal)

@@ -91,7 +91,7 @@ class ServiceTokenAuthenticator:
         account = self._state.accounts.find(digest)
         if account is None:
             # Only here: who presents a token that is known does not pay for their neighbours.
-            if self._limit.is_reached(credentials.client):
+            if not credentials.looked_at and self._limit.is_reached(credentials.client):
                 return _TOO_MANY
             try:
                 account = await self._looked_up(token, digest, credentials.client)
@@ -104,7 +104,7 @@ class ServiceTokenAuthenticator:
             self._limit.failed(credentials.client)
             return _UNKNOWN
         principal = service_principal(account, digest)
-        if self._state.lost(principal) is None:
+        if not credentials.looked_at and self._state.lost(principal) is None:
             self._note_use(account)
         return Authenticated(principal)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from licet.authn.principal import Principal
 from licet.authz.decision import Decision, Verdict, allow, deny
 from licet.authz.grants import Grants
 from licet.authz.permission import Permission
+from licet.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -19,40 +22,54 @@ logger = logging.getLogger(__name__)
 class AccessRequest:
     """What is asked: who, holding what, wants which permission, on which object.
 
-    ``permission`` None: the route declares none. ``resource_id`` None: no single object is meant.
+    Attributes:
+        principal: who asks.
+        grants: what the principal's scopes amount to.
+        permission: what the route asks for; None: nothing but a verified caller, if the route is
+            declared.
+        declared: whether the route says what it asks for. One that does not is closed.
+        resource_id: the object; None: no single one is meant.
+        route: the template of the route, such as ``/agents/{agent_id}/runs``.
+        method: of the request; ``WEBSOCKET`` of a handshake.
     """
 
     principal: Principal
     grants: Grants
     permission: Permission | None
+    declared: bool = False
     resource_id: str | None = None
     route: str = ""
     method: str = ""
 
 
+@runtime_checkable
 class Authorizer(Protocol):
-    """Decides requests. Add one of your own to a union to use another policy engine."""
+    """Decides requests. Add one of your own to a server to use another policy engine."""
 
-    def authorize(self, request: AccessRequest) -> Decision:
+    async def authorize(self, request: AccessRequest) -> Decision:
         """Deny, allow, or have no opinion. What it raises counts as a denial."""
 
 
-class ScopeAuthorizer:
-    """Decides by the caller's grants alone."""
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one authorizer said, and what it is called."""
 
-    def authorize(self, request: AccessRequest) -> Decision:
+    authorizer: str
+    decision: Decision
+
+
+class ScopeAuthorizer:
+    """Decides by the caller's grants alone. What they do not permit, nobody else can."""
+
+    async def authorize(self, request: AccessRequest) -> Decision:
         """Allow what the grants permit; deny all else, naming the scope that was missing."""
         if request.grants.is_admin:
-            return allow("the caller is the administrator", "admin")
+            return _ADMIN
         wanted = request.permission
         if wanted is None:
-            return deny(
-                "the route declares no permission, so it is the administrator's alone: "
-                "declare one, or map the route in scope_mappings",
-                "undeclared",
-            )
-        rule = f"scope:{wanted.scope}"
-        if wanted.listing:
+            return _VERIFIED if request.declared else _UNDECLARED
+        rule = scope_rule(wanted)
+        if wanted.listing and request.resource_id is None:
             reach = request.grants.reach(wanted.resource, wanted.action)
             permitted = not reach.is_none
         else:
@@ -62,28 +79,60 @@ class ScopeAuthorizer:
         return deny(f"the caller does not hold {wanted.scope}", rule)
 
 
+def scope_rule(permission: Permission) -> str:
+    """The name of the rule by which scopes decide about a permission."""
+    return f"scope:{permission.scope}"
+
+
 class UnionAuthorizer:
-    """Asks all its members: one that denies wins, then one that allows; else nobody has allowed."""
+    """Asks all its members: one that denies wins, then one that allows; else nobody has allowed.
+
+    Raises:
+        ConfigurationError: a member is no authorizer.
+    """
 
     def __init__(self, members: Sequence[Authorizer]) -> None:
+        for member in members:
+            _check_is_one(member)
         self._members = tuple(members)
 
-    def authorize(self, request: AccessRequest) -> Decision:
+    async def authorize(self, request: AccessRequest) -> Decision:
         """The members' decision; no opinion at the end is a denial."""
-        allowed: Decision | None = None
+        decisions: list[Decision] = []
         for member in self._members:
-            decision = _ask(member, request)
+            decision = await _ask(member, request)
+            decisions.append(decision)
             if decision.verdict is Verdict.DENY:
-                return decision
-            if decision.verdict is Verdict.ALLOW and allowed is None:
-                allowed = decision
-        return _NOBODY if allowed is None else allowed
+                break
+        return combined(decisions)
+
+    async def opinions(self, request: AccessRequest) -> Sequence[Opinion]:
+        """What each member says, also after one that denies. To be shown, not to be decided by."""
+        return [Opinion(_name(member), await _ask(member, request)) for member in self._members]
 
 
-def _ask(member: Authorizer, request: AccessRequest) -> Decision:
-    name = type(member).__name__
+def combined(decisions: Iterable[Decision]) -> Decision:
+    """The first denial, else the first that allows, else a denial because nobody allows."""
+    allowed: Decision | None = None
+    for decision in decisions:
+        if decision.verdict is Verdict.DENY:
+            return decision
+        if decision.verdict is Verdict.ALLOW and allowed is None:
+            allowed = decision
+    return _NOBODY if allowed is None else allowed
+
+
+async def _ask(member: Authorizer, request: AccessRequest) -> Decision:
+    name = _name(member)
     try:
-        decision: object = member.authorize(request)
+        decision: object = await member.authorize(request)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody has cancelled the request: something inside of the authorizer was.
+        logger.exception("the authorizer %s was cancelled; the request is denied", name)
+        return _failed(name)
     except Exception:
         logger.exception("the authorizer %s failed; the request is denied", name)
         return _failed(name)
@@ -94,8 +143,30 @@ def _ask(member: Authorizer, request: AccessRequest) -> Decision:
     return decision
 
 
+def _check_is_one(member: object) -> None:
+    if not inspect.iscoroutinefunction(getattr(member, "authorize", None)):
+        raise ConfigurationError(
+            f"{type(member).__name__} is no authorizer: it has no method "
+            "'async def authorize(self, request)'"
+        )
+
+
+def _name(member: Authorizer) -> str:
+    return type(member).__name__
+
+
 def _failed(name: str) -> Decision:
     return Decision(Verdict.DENY, f"the authorizer {name} failed", name, failed=True)
 
 
+_ADMIN = allow("the caller is the administrator", "admin")
+_VERIFIED = allow("the route asks for any verified caller", "verified")
+UNDECLARED_RULE = "undeclared"
+"""The name of the rule by which a route that declares nothing is closed."""
+
+_UNDECLARED = deny(
+    "the route declares no permission, so it is the administrator's alone: "
+    "declare one, or map the route in scope_mappings",
+    UNDECLARED_RULE,
+)
 _NOBODY = deny("nobody allows it", "union")

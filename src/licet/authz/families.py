@@ -35,6 +35,8 @@ _KNOWN: Mapping[str, Family] = MappingProxyType(
         "schedules": Family(_READ_WRITE_DELETE),
         "service_accounts": Family(_READ_WRITE_DELETE),
         "revocations": Family(_READ_WRITE_DELETE, has_ids=False),
+        "audit": Family(frozenset(("read",)), has_ids=False),
+        "authz": Family(frozenset(("explain",)), has_ids=False),
         "config": Family(frozenset(("read", "write")), has_ids=False),
         "metrics": Family(frozenset(("read", "write")), has_ids=False),
     }
@@ -52,6 +54,10 @@ class Families:
     def resolve(self, name: str) -> str:
         """The family's own name, where an alias was used."""
         return self.aliases.get(name, name)
+
+    def of(self, name: str) -> Family | None:
+        """The family of that name or alias."""
+        return self.known.get(self.resolve(name))
 
     def with_family(self, name: str, actions: Iterable[str], *, has_ids: bool = True) -> Families:
         """These families and one more.

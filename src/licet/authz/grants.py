@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,8 @@ from licet.authz.scope import (
     UnusableScope,
     parse_scope,
 )
+
+logger = logging.getLogger(__name__)
 
 _CACHED_GRANTS = 4096
 
@@ -89,6 +92,8 @@ def compile_grants(
         if isinstance(scope, AdminScope):
             is_admin = True
         elif isinstance(scope, UnusableScope):
+            # Once for each set of scopes, not for each request: the answer is remembered.
+            logger.debug("the scope %r grants nothing: %s", scope.text, scope.reason)
             unusable.append(scope)
         elif scope.identifier is None:
             ids[scope.resource, scope.action] = None

@@ -10,6 +10,9 @@ from typer.core import TyperGroup
 
 from licet import __version__
 from licet.cli import (
+    audit_tail,
+    audit_verify,
+    explain,
     keys,
     public_keys,
     revocations,
@@ -66,6 +69,10 @@ service_accounts_app = typer.Typer(
     no_args_is_help=True, help="Tokens for machines.", **_plain_if_piped()
 )
 
+audit_app = typer.Typer(
+    no_args_is_help=True, help="What was decided, and whether it stands.", **_plain_if_piped()
+)
+
 
 @app.callback()
 def root(
@@ -81,7 +88,10 @@ def root(
 app.command("run", context_settings=run.CONTEXT)(run.run)
 app.command("serve")(serve.serve)
 app.command("routes")(routes.routes)
+app.command("explain")(explain.explain)
 app.command("revoke")(revoke.revoke)
+audit_app.command("verify")(audit_verify.verify)
+audit_app.command("tail")(audit_tail.tail)
 keys_app.command("generate")(keys.generate)
 keys_app.command("id")(public_keys.key_id)
 keys_app.command("jwks")(public_keys.jwks)
@@ -97,3 +107,4 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(token_app, name="token")
 app.add_typer(revocations_app, name="revocations")
 app.add_typer(service_accounts_app, name="service-accounts")
+app.add_typer(audit_app, name="audit")

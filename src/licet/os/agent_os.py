@@ -9,14 +9,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRouter
-from starlette.routing import Route
 
 from licet.agent.agent import Agent
+from licet.audit.config import AuditConfig
+from licet.authn.principal import Principal
+from licet.authz.authorizer import Authorizer
 from licet.db.base import Db
 from licet.errors import ConfigurationError
-from licet.os.chain import protect
+from licet.os.adding import add_routes, open_docs
+from licet.os.auditing import Auditing, build_auditing
+from licet.os.chain import guard, protect
 from licet.os.config import AuthorizationConfig, Settings
+from licet.os.explaining import Explainer
+from licet.os.judgement import Judge
 from licet.os.open_requests import OpenRequests
 from licet.os.openapi import describe
 from licet.os.policy import Policy, build_policy
@@ -24,17 +29,19 @@ from licet.os.problems import add_error_handlers
 from licet.os.query_filter import keep_queries_out_of_the_log
 from licet.os.routes.agent_runs import agent_run_routes
 from licet.os.routes.agents import agent_routes
+from licet.os.routes.audit import audit_routes
+from licet.os.routes.authz import authz_routes
 from licet.os.routes.core import core_routes
 from licet.os.routes.logout import logout_routes
 from licet.os.routes.revocations import revocation_routes
 from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
-from licet.os.rules import public
 from licet.os.server import Server, agents_by_id
 from licet.os.serving import serve
+from licet.os.starting import check_routes, start_parts
 from licet.os.table import RouteTable
-from licet.os.trust import Trust, build_trust
-from licet.runs.foreground import ForegroundRuns, nobody_loses
+from licet.os.trust import Trust, VerifierOf, build_trust
+from licet.runs.foreground import ForegroundRuns
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +57,8 @@ _ROUTES = (
     service_account_routes,
     revocation_routes,
     logout_routes,
+    audit_routes,
+    authz_routes,
 )
 
 
@@ -67,6 +76,8 @@ class AgentOS:
         authorization: verify tokens and decide from them. Without it the server answers loopback
             clients only.
         authorization_config: how tokens are verified.
+        authorizers: asked beside the scopes: each may deny what these permit.
+        audit: how decisions are recorded; in the server's database when absent.
         user_isolation: everybody reaches their own sessions and runs only. Turned off, whoever
             holds a scope reaches everybody's.
         cors_allowed_origins: web pages of these origins may use the server; none by default.
@@ -90,6 +101,8 @@ class AgentOS:
         db: Db | None = None,
         authorization: bool = False,
         authorization_config: AuthorizationConfig | None = None,
+        authorizers: Sequence[Authorizer] = (),
+        audit: AuditConfig | None = None,
         user_isolation: bool = True,
         cors_allowed_origins: Sequence[str] = (),
         base_app: FastAPI | None = None,
@@ -100,6 +113,10 @@ class AgentOS:
             raise ConfigurationError(
                 "authorization_config was given, but authorization is False: "
                 "set authorization=True, or leave the config out"
+            )
+        if authorizers and not authorization:
+            raise ConfigurationError(
+                "authorizers were given, but authorization is False: nobody would ask them"
             )
         if "*" in cors_allowed_origins:
             raise ConfigurationError("cors_allowed_origins: name each origin; '*' is not taken")
@@ -113,17 +130,6 @@ class AgentOS:
         self._app: FastAPI | None = None
         default_db = db if db is not None else _default_db(agents)
         settings = settings or Settings()
-        self._trust = self._build_trust(default_db, settings) if authorization else None
-        self._policy = (
-            build_policy(
-                self._config,
-                issuers=[issuer for issuer, _ in self._trust.issuers],
-                user_isolation=user_isolation,
-            )
-            if self._trust is not None
-            else None
-        )
-        lost = self._trust.authority.lost if self._trust is not None else nobody_loses
         self._server = Server(
             id=self.id,
             name=name,
@@ -132,33 +138,89 @@ class AgentOS:
             agents=agents_by_id(agents),
             default_db=default_db,
             settings=settings,
-            policy=self._policy,
-            trust=self._trust,
-            runs=ForegroundRuns(lost),
-            open_requests=OpenRequests(lost),
+            auditing=build_auditing(audit or AuditConfig(), db=default_db, os_id=self.id),
+            runs=ForegroundRuns(self._lost),
+            open_requests=OpenRequests(self._lost),
         )
+        if authorization:
+            self._authorize(authorizers=authorizers, user_isolation=user_isolation)
 
-    def _build_trust(self, db: Db, settings: Settings) -> Trust:
-        return build_trust(
+    def authorize(
+        self,
+        config: AuthorizationConfig,
+        *,
+        authorizers: Sequence[Authorizer] = (),
+        user_isolation: bool = True,
+        verifier: VerifierOf | None = None,
+    ) -> Trust:
+        """Turn authorization on for an app that was made without it and has not started.
+
+        ``JWTMiddleware`` does so. Answers whose tokens are taken from then on: whoever calls this
+        authenticates with it, before the app is reached. ``verifier`` takes the place of the usual
+        verification.
+
+        Raises:
+            ConfigurationError: authorization is on already, or a setting cannot be used.
+        """
+        if self._server.trust is not None:
+            raise ConfigurationError(
+                "this AgentOS has authorization=True: the chain is there, and a second one would "
+                "ask for the same again; leave JWTMiddleware out"
+            )
+        app = self.get_app()
+        self._config = config
+        trust = self._authorize(
+            authorizers=authorizers, user_isolation=user_isolation, verifier=verifier
+        )
+        self._guard(app)
+        return trust
+
+    def _authorize(
+        self,
+        *,
+        authorizers: Sequence[Authorizer],
+        user_isolation: bool,
+        verifier: VerifierOf | None = None,
+    ) -> Trust:
+        server = self._server
+        trust = build_trust(
             self._config,
             os_id=self.id,
-            db=db,
-            settings=settings,
-            on_tick=self._end_revoked,
+            db=server.default_db,
+            settings=server.settings,
+            on_tick=server.end_revoked,
+            verifier=verifier,
         )
+        server.policy = build_policy(
+            self._config, user_isolation=user_isolation, authorizers=authorizers
+        )
+        server.trust = trust
+        return trust
 
-    def _end_revoked(self) -> None:
-        self._server.end_revoked()
+    def _lost(self, principal: Principal | None) -> str | None:
+        """Why the authority of a principal is gone; None: it is not."""
+        trust = self._server.trust
+        return None if trust is None else trust.authority.lost(principal)
 
     @property
     def policy(self) -> Policy | None:
-        """Who decides; None: authorization is off."""
-        return self._policy
+        """Who decides; None: authorization is off. Knows what the routes ask for by now."""
+        policy = self._server.policy
+        if policy is not None and self._app is not None:
+            for entry in self._table.entries():
+                if entry.rule is not None:
+                    policy.learn(entry.rule)
+        return policy
 
     @property
     def trust(self) -> Trust | None:
         """Whose tokens are taken; None: authorization is off."""
-        return self._trust
+        return self._server.trust
+
+    @property
+    def auditing(self) -> Auditing:
+        """Records what is decided."""
+        return self._server.auditing
 
     @property
     def db(self) -> Db:
@@ -179,6 +241,12 @@ class AgentOS:
         """Every route of the app with what it asks of its caller, as it is now."""
         self.get_app()
         return self._table
+
+    @property
+    def explainer(self) -> Explainer | None:
+        """Says what would be decided, and why; None: authorization is off."""
+        self.get_app()
+        return None if self.policy is None else self._server.explainer
 
     def serve(
         self,
@@ -227,34 +295,52 @@ class AgentOS:
             redirect_slashes=False,
         )
         if docs:
-            _open_docs(app)
-        self._table = RouteTable(
-            app.router,
-            scope_mappings=self._config.scope_mappings,
-            public_paths=self._config.open_paths,
-        )
-        _add(app, [make(server) for make in _ROUTES], self._table)
+            open_docs(app)
+        self._table = self._new_table(app)
+        routers = [make(server) for make in _ROUTES]
+        add_routes(app, routers, self._table)
         add_error_handlers(app)
         describe(app, self._table, admin_scope=self._config.admin_scope)
+        self._guard(app)
         protect(
             app,
-            table=self._table,
-            policy=self._policy,
-            trust=self._trust,
-            open_requests=server.open_requests,
+            trust=server.trust,
+            auditing=server.auditing,
             cors_allowed_origins=self._cors_allowed_origins,
-            max_body_bytes=server.settings.max_body_bytes,
+            trusted_proxies=server.settings.trusted_proxies,
         )
         # Starlette types "state or nothing" as a union of two lifespans.
         app.router.lifespan_context = self._wrapped(app.router.lifespan_context)  # type: ignore[assignment]
         app.state.agent_os = self
-        if self._policy is None:
+        if server.policy is None:
             logger.warning(
                 "AUTHORIZATION IS OFF: %r answers loopback clients only. "
                 "Set authorization=True to serve anybody else.",
                 self.id,
             )
         return app
+
+    def _new_table(self, app: FastAPI) -> RouteTable:
+        return RouteTable(
+            app.router,
+            scope_mappings=self._config.scope_mappings,
+            public_paths=self._config.open_paths,
+        )
+
+    def _guard(self, app: FastAPI) -> None:
+        """Put the gate into the app's router, with the rules as they are now."""
+        server = self._server
+        self._table = self._new_table(app)
+        judge = Judge(app.router, self._table, server.policy)
+        if server.policy is not None and server.trust is not None:
+            server.explainer = Explainer(judge, server.policy, server.trust)
+        guard(
+            app,
+            judge=judge,
+            auditing=server.auditing,
+            open_requests=server.open_requests,
+            max_body_bytes=server.settings.max_body_bytes,
+        )
 
     def _wrapped(self, inner: Lifespan) -> Lifespan:
         """The app's own lifespan, inside the server's: databases open first and close last."""
@@ -263,20 +349,12 @@ class AgentOS:
         async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any] | None]:
             # Here, in each process that serves, by whatever means it is served.
             keep_queries_out_of_the_log()
-            unbound = self._table.unbound()
-            if unbound:
-                raise ConfigurationError(
-                    f"scope_mappings and public_paths name routes that do not exist: "
-                    f"{', '.join(unbound)}"
-                )
             server = self._server
+            check_routes(self._table, server.policy, server.trust)
             async with AsyncExitStack() as stack:
-                for db in server.dbs.values():
-                    await db.open()
-                    stack.push_async_callback(db.close)
-                if server.trust is not None:
-                    stack.push_async_callback(server.trust.close)
-                    await server.trust.start()
+                await start_parts(
+                    stack, dbs=server.dbs.values(), trust=server.trust, auditing=server.auditing
+                )
                 for agent in server.agents.values():
                     stack.push_async_callback(agent.model.aclose)
                 state = await stack.enter_async_context(inner(app))
@@ -290,46 +368,6 @@ class AgentOS:
                 yield state
 
         return lifespan
-
-
-def _open_docs(app: FastAPI) -> None:
-    """Declare FastAPI's own documentation routes public: clients find the interface there."""
-    for route in app.routes:
-        if isinstance(route, Route) and route.endpoint.__module__ == FastAPI.__module__:
-            public(route.endpoint)
-
-
-def _add(app: FastAPI, routers: Sequence[APIRouter], table: RouteTable) -> None:
-    """Add the routes of Licet, before the app's own; each says what it asks of its caller."""
-    routes = [route for router in routers for route in router.routes]
-    own = APIRouter(routes=routes)
-    mine = {(entry.methods[0], entry.template): entry for entry in RouteTable(own).entries()}
-    for entry in mine.values():
-        if entry.rule is None:
-            raise ConfigurationError(
-                f"{entry.methods[0]} {entry.template} declares no permission; "
-                "use @requires or @public"
-            )
-    for entry in table.entries():
-        if (entry.methods[0], entry.template) in mine:
-            logger.warning(
-                "%s %s of base_app is not reached: Licet has a route of that name",
-                entry.methods[0],
-                entry.template,
-            )
-    # Put beside the app's routes, not below: one match finds them. And before them: a page for
-    # everything else (``/{path:path}``, a mount at ``/``) must not swallow the server.
-    app.router.routes[:0] = routes
-    closed = {e.template for e in mine.values() if e.rule is not None and not e.rule.public}
-    for entry in table.entries():
-        if (
-            entry.rule is not None
-            and entry.rule.source == "public_paths"
-            and entry.template in closed
-        ):
-            raise ConfigurationError(
-                f"public_paths: {entry.template!r} is a route of Licet and stays closed"
-            )
 
 
 def _default_db(agents: Sequence[Agent]) -> Db:

@@ -9,6 +9,7 @@ from typing import Literal
 from licet.authn.issuer import IssuerSettings, TrustedIssuer
 from licet.authn.key_fetching import KeyFetching
 from licet.authn.token_source import TokenSource
+from licet.os.middleware.client_address import proxy_networks
 
 __all__ = ["AuthorizationConfig", "KeyFetching", "Settings", "TokenSource", "TrustedIssuer"]
 
@@ -71,6 +72,13 @@ class Settings:
         cached_tokens: how many verified tokens are remembered, never past their expiry.
         revocations_max_age_seconds: how old what is known of revocations may be; when they cannot
             be read for longer, requests get 503.
+        max_failed_authentications: how many tokens that do not verify a client may present within
+            60 seconds; more get 429. Good tokens are never affected.
+        trusted_proxies: addresses and networks of the proxies that may say, in
+            ``X-Forwarded-For`` and ``X-Forwarded-Proto``, for whom they speak; none by default.
+
+    Raises:
+        ConfigurationError: a trusted proxy is neither an address nor a network, or is everybody.
     """
 
     max_body_bytes: int = 10 * 1024 * 1024
@@ -80,3 +88,9 @@ class Settings:
     docs: bool = True
     cached_tokens: int = 4096
     revocations_max_age_seconds: float = 5.0
+    max_failed_authentications: int = 100
+    trusted_proxies: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trusted as early as it is written."""
+        proxy_networks(self.trusted_proxies)

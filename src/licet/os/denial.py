@@ -20,6 +20,7 @@ class Denial:
     """An answer that refuses.
 
     ``challenge`` is the value of ``WWW-Authenticate``, if any; ``allow`` that of ``Allow``.
+    ``reason`` is for the log and the audit trail, where it says more than the caller hears.
     """
 
     status: int
@@ -27,6 +28,7 @@ class Denial:
     challenge: str | None = None
     retry_after_seconds: int | None = None
     allow: str | None = None
+    reason: str | None = None
 
     @classmethod
     def no_credentials(cls, detail: str = "Authorization header missing") -> Denial:
@@ -65,9 +67,26 @@ class Denial:
         return cls(403, detail, f'Bearer error="insufficient_scope", scope="{scope}"')
 
     @classmethod
-    def undecided(cls) -> Denial:
+    def forbidden(cls, reason: str) -> Denial:
+        """403: an authorizer says no, whatever the scopes. Why is not for the caller to read."""
+        return cls(403, "Access denied", reason=reason)
+
+    @classmethod
+    def undecided(cls, reason: str) -> Denial:
         """503: the decision could not be made, so it is no."""
-        return cls(503, "The decision could not be made; nothing was done", retry_after_seconds=5)
+        return cls(
+            503,
+            "The decision could not be made; nothing was done",
+            retry_after_seconds=5,
+            reason=reason,
+        )
+
+    @classmethod
+    def unrecorded(cls) -> Denial:
+        """503: the audit record could not be written, without which nothing is done."""
+        return cls(
+            503, "The decision could not be recorded; nothing was done", retry_after_seconds=5
+        )
 
     @classmethod
     def absent(cls) -> Denial:
@@ -81,7 +100,7 @@ class Denial:
 
     async def send(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request with this refusal, without reading its body, and log it."""
-        log_denial(scope, status=self.status, detail=self.detail)
+        log_denial(scope, status=self.status, detail=self.reason or self.detail)
         if scope["type"] == "websocket":
             await self._refuse_handshake(scope, receive, send)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +14,18 @@ _SCHEME = "bearer"
 _REFUSALS = {
     "401": "No token, or one that does not verify (RFC 6750)",
     "403": "The token does not permit it (RFC 6750)",
+    "429": "This client has failed to authenticate too often",
+    "503": "What the answer depends on cannot be read or recorded; try again",
+}
+_OF_BODIES = {
+    "400": "The body asks for something that cannot be done",
+    "413": "The body is too large",
+    "422": "The body is not what it has to be",
+}
+_OF_PARAMETERS = {"422": "A parameter is not what it has to be"}
+_OF_OBJECTS = {
+    "404": "It does not exist, or is not the caller's",
+    "409": "There is one already, or there are several and the request does not say which",
 }
 
 
@@ -43,6 +55,10 @@ def _describe(document: dict[str, Any], table: RouteTable, admin_scope: str) -> 
 
 
 def _state(operation: dict[str, Any], rule: Rule | None, admin_scope: str) -> None:
+    parameters, has_body = operation.get("parameters", ()), "requestBody" in operation
+    _answer(operation, _OF_BODIES if has_body else _OF_PARAMETERS if parameters else {})
+    if has_body or any(_names_an_object(parameter) for parameter in parameters):
+        _answer(operation, _OF_OBJECTS)
     if rule is not None and rule.public:
         operation["security"] = []
         return
@@ -52,5 +68,15 @@ def _state(operation: dict[str, Any], rule: Rule | None, admin_scope: str) -> No
     needs = ", ".join(f"`{scope}`" for scope in scopes) or "any verified token"
     said = operation.get("description")
     operation["description"] = f"{said}\n\nNeeds {needs}." if said else f"Needs {needs}."
-    for status, meaning in _REFUSALS.items():
-        operation.setdefault("responses", {}).setdefault(status, {"description": meaning})
+    _answer(operation, _REFUSALS)
+
+
+def _names_an_object(parameter: Mapping[str, Any]) -> bool:
+    return bool(parameter["in"] == "path" or parameter["name"] == "db_id")
+
+
+def _answer(operation: dict[str, Any], answers: Mapping[str, str]) -> None:
+    """Name statuses that an operation may answer, beside those that it names itself."""
+    responses = operation.setdefault("responses", {})
+    for status, meaning in answers.items():
+        responses.setdefault(status, {"description": meaning})

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from licet.authn.issuer import TrustedIssuer
 from licet.authn.principal import Principal
 from licet.authn.token_source import TokenSource
-from licet.authz.authorizer import AccessRequest, Authorizer, ScopeAuthorizer, UnionAuthorizer
+from licet.authz.authorizer import (
+    UNDECLARED_RULE,
+    AccessRequest,
+    Authorizer,
+    Opinion,
+    ScopeAuthorizer,
+    UnionAuthorizer,
+    scope_rule,
+)
+from licet.authz.decision import Decision
 from licet.authz.families import DEFAULT_FAMILIES, Families
 from licet.authz.grants import compile_grants
 from licet.authz.permission import Permission
@@ -19,22 +27,51 @@ from licet.os.caller import Caller
 from licet.os.config import AuthorizationConfig
 from licet.os.denial import Denial
 from licet.os.issuers import check_roles
-from licet.os.mappings import parse_mappings
+from licet.os.mappings import parse_mappings, placeholders
 from licet.os.rules import Rule
+from licet.os.table import Entry, Guarded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The decision that settled a request, and what it was about."""
+
+    decision: Decision
+    request: AccessRequest
+
+
 class Policy:
-    """Everything that the chain needs to answer whether somebody may. Immutable.
+    """Everything that the chain needs to answer whether somebody may.
 
-    ``missing_credentials`` is what those hear who present none.
+    Args:
+        authorizer: decides.
+        families: what scopes may be about; grows with what routes ask for.
+        admin_scope: the scope that may everything.
+        user_isolation: everybody reaches their own rows only.
+        missing_credentials: what those hear who present none.
     """
 
-    authorizer: Authorizer
-    families: Families
-    admin_scope: str
-    user_isolation: bool = True
-    missing_credentials: str = "Authorization header missing"
+    def __init__(
+        self,
+        authorizer: UnionAuthorizer,
+        *,
+        families: Families = DEFAULT_FAMILIES,
+        admin_scope: str,
+        user_isolation: bool = True,
+        missing_credentials: str = "Authorization header missing",
+    ) -> None:
+        self.authorizer = authorizer
+        self.families = families
+        self.admin_scope = admin_scope
+        self.user_isolation = user_isolation
+        self.missing_credentials = missing_credentials
+
+    def learn(self, rule: Rule) -> None:
+        """Let scopes grant what a route asks for, also where no other route has asked for it."""
+        for permission in rule.permissions:
+            family = self.families.of(permission.resource)
+            if family is None or permission.action not in family.actions:
+                self.families = self.families.with_action(permission.resource, permission.action)
 
     def caller(self, principal: Principal) -> Caller:
         """The caller that a verified principal is here."""
@@ -47,59 +84,92 @@ class Policy:
             access=Access(principal.owner, sees_all=grants.is_admin or not self.user_isolation),
         )
 
-    def decide(
-        self,
-        caller: Caller,
-        rule: Rule | None,
-        *,
-        template: str,
-        method: str,
-        path_params: Mapping[str, Any],
-    ) -> Denial | None:
-        """None: the caller may. ``rule`` None is an undeclared route."""
-        permissions: tuple[Permission | None, ...] = (None,) if rule is None else rule.permissions
-        for permission in permissions:
-            denial = self._decide_one(caller, permission, template, method, path_params)
-            if denial is not None:
-                return denial
-        return None
+    async def rule_on(self, caller: Caller, guarded: Guarded, *, method: str) -> Ruling:
+        """The first of a route's demands that is not met; the last one where all are."""
+        ruling = None
+        for request in requests(caller, guarded, method=method):
+            decision = await self.authorizer.authorize(request)
+            ruling = Ruling(decision, request)
+            if not decision.allowed:
+                break
+        assert ruling is not None  # noqa: S101 - there is always one request
+        return ruling
 
-    def _decide_one(
-        self,
-        caller: Caller,
-        permission: Permission | None,
-        template: str,
-        method: str,
-        path_params: Mapping[str, Any],
-    ) -> Denial | None:
-        assert caller.principal is not None  # noqa: S101 - the gate asks for principals only
-        assert caller.grants is not None  # noqa: S101 - as above
+    async def opinions(
+        self, caller: Caller, guarded: Guarded, *, method: str
+    ) -> Sequence[tuple[AccessRequest, Sequence[Opinion]]]:
+        """What every authorizer says of each of a route's demands."""
+        return [
+            (request, await self.authorizer.opinions(request))
+            for request in requests(caller, guarded, method=method)
+        ]
+
+    def refusal(self, ruling: Ruling) -> Denial | None:
+        """How a decision is answered that does not allow; None: it does."""
+        decision, wanted = ruling.decision, ruling.request.permission
+        if decision.allowed:
+            return None
+        if decision.failed:
+            return Denial.undecided(decision.reason)
+        if decision.rule == UNDECLARED_RULE and not ruling.request.declared:
+            return Denial.insufficient(
+                "This route is closed: it declares no permission", (self.admin_scope,)
+            )
+        if wanted is not None and decision.rule == scope_rule(wanted):
+            return Denial.insufficient(
+                f"Insufficient permissions. Required scope(s): {wanted.scope}", (wanted.scope,)
+            )
+        return Denial.forbidden(decision.reason)
+
+    async def visible(self, caller: Caller, permission: Permission, ids: Iterable[str]) -> set[str]:
+        """Those of some objects that a list may show to a caller."""
+        if caller.principal is None or caller.grants is None:
+            return set(ids)
+        shown = set()
+        for identifier in ids:
+            request = AccessRequest(
+                principal=caller.principal,
+                grants=caller.grants,
+                permission=permission,
+                declared=True,
+                resource_id=identifier,
+                method="GET",
+            )
+            if (await self.authorizer.authorize(request)).allowed:
+                shown.add(identifier)
+        return shown
+
+
+def requests(caller: Caller, guarded: Guarded, *, method: str) -> list[AccessRequest]:
+    """What authorizers are asked for a route: one question for each permission, at least one."""
+    assert caller.principal is not None  # noqa: S101 - asked for principals only
+    assert caller.grants is not None  # noqa: S101 - as above
+    rule = guarded.rule
+    wanted: Sequence[Permission | None] = (None,)
+    if rule is not None and rule.permissions:
+        wanted = rule.permissions
+    found = []
+    for permission in wanted:
         named = permission.id_param if permission is not None else None
-        decision = self.authorizer.authorize(
+        found.append(
             AccessRequest(
                 principal=caller.principal,
                 grants=caller.grants,
                 permission=permission,
-                resource_id=None if named is None else str(path_params.get(named, "")),
-                route=template,
+                declared=rule is not None,
+                resource_id=None if named is None else str(guarded.path_params.get(named, "")),
+                route=guarded.template,
                 method=method,
             )
         )
-        if decision.allowed:
-            return None
-        if decision.failed:
-            return Denial.undecided()
-        if permission is None:
-            return Denial.insufficient(
-                "This route is closed: it declares no permission", (self.admin_scope,)
-            )
-        return Denial.insufficient(
-            f"Insufficient permissions. Required scope(s): {permission.scope}", (permission.scope,)
-        )
+    return found
 
 
 def build_policy(
-    config: AuthorizationConfig, *, issuers: Sequence[TrustedIssuer], user_isolation: bool
+    config: AuthorizationConfig,
+    *,
+    user_isolation: bool,
+    authorizers: Sequence[Authorizer] = (),
 ) -> Policy:
     """The policy that a configuration asks for.
 
@@ -108,24 +178,41 @@ def build_policy(
     """
     if not config.admin_scope:
         raise ConfigurationError("admin_scope is the scope of the administrator; it is not empty")
-    families = _families(config)
-    check_roles(issuers, admin_scope=config.admin_scope, families=families)
-    return Policy(
-        authorizer=UnionAuthorizer([ScopeAuthorizer()]),
-        families=families,
+    policy = Policy(
+        UnionAuthorizer([ScopeAuthorizer(), *authorizers]),
         admin_scope=config.admin_scope,
         user_isolation=user_isolation,
         missing_credentials=_missing(config),
     )
-
-
-def _families(config: AuthorizationConfig) -> Families:
-    """The known families, and those that the operator's own routes ask for."""
-    families = DEFAULT_FAMILIES
     for rule in parse_mappings(config.scope_mappings, config.open_paths).values():
-        for permission in rule.permissions:
-            families = families.with_action(permission.resource, permission.action)
-    return families
+        policy.learn(rule)
+    return policy
+
+
+def check_against_routes(
+    policy: Policy, entries: Iterable[Entry], *, issuers: Sequence[TrustedIssuer]
+) -> None:
+    """Learn what all routes ask for; then refuse roles whose scopes could grant nothing.
+
+    Raises:
+        ConfigurationError: names the role, the scope and why; or the route that asks for an object
+            which its path does not name.
+    """
+    for entry in entries:
+        if entry.rule is not None:
+            _check_objects(entry, entry.rule)
+            policy.learn(entry.rule)
+    check_roles(issuers, admin_scope=policy.admin_scope, families=policy.families)
+
+
+def _check_objects(entry: Entry, rule: Rule) -> None:
+    names = rule.placeholders or placeholders(entry.template)
+    for permission in rule.permissions:
+        if permission.id_param is not None and permission.id_param not in names:
+            raise ConfigurationError(
+                f"{entry.methods[0]} {entry.template}: id_param {permission.id_param!r} is no "
+                "placeholder of the path, so no grant for one object would ever open it"
+            )
 
 
 def _missing(config: AuthorizationConfig) -> str:

@@ -17,6 +17,7 @@ from licet.errors import (
     NotFoundError,
     StorageError,
 )
+from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.denial import Denial, log_denial
 from licet.os.media import UnsupportedMediaError
@@ -55,6 +56,12 @@ async def _licet_error(request: Request, error: Exception) -> JSONResponse:
             if isinstance(error, NotYoursToGrantError):
                 # A refusal like those of the gate, which cannot see what is asked for.
                 log_denial(request.scope, status=status, detail=str(error))
+                auditing: Auditing = request.app.state.agent_os.auditing
+                refusal = await auditing.record_ungranted(
+                    request.scope, status=status, reason=str(error)
+                )
+                if refusal is not None:
+                    return JSONResponse({"detail": refusal.detail}, status_code=refusal.status)
             headers = {"retry-after": _RETRY_AFTER_SECONDS} if status == 503 else None  # noqa: PLR2004 - an HTTP status
             return JSONResponse(_detail(error), status_code=status, headers=headers)
     logger.error("a request failed: %s", error, exc_info=error)

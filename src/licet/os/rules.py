@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from licet.authz.permission import Permission
+from licet.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,19 +49,34 @@ def requires(scope: str, *, id_param: str | None = None, listing: bool = False) 
             enough for that object.
         listing: the route answers what the caller's grants reach of the family, and is closed only
             to those whose grants reach nothing of it.
+
+    Several of them on one endpoint are all needed.
+
+    Raises:
+        ConfigurationError: the scope is not of that form, or the endpoint is public already.
     """
-    resource, action = scope.split(":")
-    permission = Permission(resource, action, id_param=id_param, listing=listing)
+    permission = Permission.parse(scope, id_param=id_param, listing=listing)
 
     def declare(endpoint: F) -> F:
-        setattr(endpoint, _ATTRIBUTE, Rule((permission,)))
+        known = declared(endpoint)
+        if known is not None and known.public:
+            raise ConfigurationError(f"an endpoint is public and needs {scope!r} at once")
+        others = () if known is None else known.permissions
+        setattr(endpoint, _ATTRIBUTE, Rule((permission, *others)))
         return endpoint
 
     return declare
 
 
 def public(endpoint: F) -> F:
-    """Declare that everybody may, without any credential."""
+    """Declare that everybody may, without any credential.
+
+    Raises:
+        ConfigurationError: the endpoint needs a permission already.
+    """
+    known = declared(endpoint)
+    if known is not None and not known.public:
+        raise ConfigurationError(f"an endpoint needs {', '.join(known.scopes)} and is public")
     setattr(endpoint, _ATTRIBUTE, Rule(public=True))
     return endpoint
 

@@ -37,6 +37,9 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "issued_before": {"type": "integer", "description": "Epoch seconds; now when absent"},
     "expires_at": {"type": "integer", "description": "Epoch seconds; when it can be forgotten"},
     "reason": _TEXT,
+    "method": {**_TEXT, "description": "GET, POST, …; WEBSOCKET for a handshake"},
+    "path": {**_TEXT, "description": "Of the request"},
+    "token": {**_TEXT, "description": "The token that it would bring"},
     "session_ids": {"type": "array", "items": _TEXT, "minItems": 1},
     "session_types": {
         "type": "array",
@@ -46,9 +49,9 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def json_body(*fields: str) -> dict[str, Any]:
-    """``openapi_extra`` for a JSON body with these fields."""
-    schema = {"type": "object", "properties": {name: _FIELDS[name] for name in fields}}
+def json_body(*fields: str, **others: dict[str, Any]) -> dict[str, Any]:
+    """``openapi_extra`` for a JSON body with these fields; ``others`` have schemas of their own."""
+    schema = {"type": "object", "properties": {name: _FIELDS[name] for name in fields} | others}
     return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from licet.agent.agent import Agent
 from licet.authn.issuer import TrustedIssuer
 from licet.authn.principal import Principal
+from licet.authz.permission import Permission
 from licet.db.base import Db, Store
 from licet.errors import ConfigurationError, NotFoundError, StorageUnavailableError
+from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.caller import Caller
 from licet.os.config import Settings
+from licet.os.explaining import Explainer
 from licet.os.giving import Giving
 from licet.os.open_requests import OpenRequests
 from licet.os.policy import Policy
@@ -29,9 +32,12 @@ logger = logging.getLogger(__name__)
 _LAST_WORDS_SECONDS = 0.2
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Server:
-    """The parts of a running AgentOS. ``policy`` and ``trust`` None: authorization is off."""
+    """The parts of a running AgentOS. ``policy`` and ``trust`` None: authorization is off.
+
+    ``policy``, ``trust`` and ``explainer`` are given before the app starts, and stay.
+    """
 
     id: str
     name: str | None
@@ -40,10 +46,12 @@ class Server:
     agents: Mapping[str, Agent]
     default_db: Db
     settings: Settings
-    policy: Policy | None
-    trust: Trust | None
+    auditing: Auditing
     runs: ForegroundRuns
     open_requests: OpenRequests
+    policy: Policy | None = None
+    trust: Trust | None = None
+    explainer: Explainer | None = None
     instantiated_at: float = field(default_factory=time.time)
 
     @cached_property
@@ -72,6 +80,12 @@ class Server:
         """Take over at once what this request has changed of revocations and service accounts."""
         if self.trust is not None:
             await self.trust.watch.refresh()
+
+    async def visible(
+        self, caller: Caller, permission: Permission, ids: Collection[str]
+    ) -> Collection[str]:
+        """Those of some objects that a list may show to a caller."""
+        return ids if self.policy is None else await self.policy.visible(caller, permission, ids)
 
     async def check_authority(self, principal: Principal | None) -> None:
         """Refuse whoever was revoked by what the database says now, also if we have not heard yet.

@@ -15,6 +15,9 @@ from fastapi import FastAPI
 
 from licet.errors import ConfigurationError
 from licet.os.config import Settings
+from licet.request_id import RequestIdFilter
+
+_PREFIX = "%(levelprefix)s [%(request_id)s]"
 
 
 def serve(
@@ -68,9 +71,15 @@ def http_protocol() -> str:
 def _log_config() -> dict[str, Any]:
     """Uvicorn's, in which Licet's own lines are seen too: why something was denied, for one.
 
-    A program that has its own way of logging keeps it.
+    Each line tells the request in which it was written. A program that has its own way of logging
+    keeps it, and may add the filter to it.
     """
     config = deepcopy(uvicorn.config.LOGGING_CONFIG)
+    config["filters"] = {"request_id": {"()": RequestIdFilter}}
+    for handler in config["handlers"].values():
+        handler["filters"] = ["request_id"]
+    for formatter in config["formatters"].values():
+        formatter["fmt"] = formatter["fmt"].replace("%(levelprefix)s", _PREFIX, 1)
     if not logging.getLogger("licet").hasHandlers():
         config["loggers"]["licet"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
     return config

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from licet.authn.base import Authenticator, UnionAuthenticator
+from licet.authn.base import Authenticator, Credentials, UnionAuthenticator
 from licet.authn.bearer import BearerAuthenticator
 from licet.authn.cache import CachingVerifier
 from licet.authn.cookie import CookieAuthenticator, OneCredential
@@ -18,8 +18,10 @@ from licet.authn.jwt import IssuersVerifier, JwtVerifier, TokenVerifier
 from licet.authn.jwt_tokens import JwtTokens
 from licet.authn.key_source import KeySource
 from licet.authn.key_sources import key_source
+from licet.authn.limited import LimitedAuthenticator
 from licet.authn.logout_token import LogoutTokenVerifier
 from licet.authn.revoked import RevocationAuthenticator
+from licet.authn.service_accounts import is_service_token
 from licet.authn.service_tokens import ServiceTokenAuthenticator
 from licet.authn.token_source import TokenSource
 from licet.authn.trust_state import TrustState
@@ -30,6 +32,7 @@ from licet.os.environment import Note, notes_on_environment
 from licet.os.issuers import trusted_issuers
 from licet.os.trust_watch import TrustWatch
 
+VerifierOf = Callable[[TrustedIssuer], TokenVerifier]
 logger = logging.getLogger(__name__)
 
 _HEADER = "authorization"
@@ -47,6 +50,7 @@ class Trust:
         logout: verifies logout tokens; None: no issuer says who we are there.
         header: the header that carries tokens.
         cookies: whether a cookie may carry one.
+        only_cookie: the name of the cookie, where nothing else carries tokens of issuers.
     """
 
     authenticator: Authenticator
@@ -56,8 +60,16 @@ class Trust:
     logout: LogoutTokenVerifier | None
     header: str
     cookies: bool
+    only_cookie: str | None
     _service_tokens: ServiceTokenAuthenticator = field(repr=False)
     _notes: Sequence[Note] = ()
+
+    def looked_at(self, token: bytes) -> Credentials:
+        """A token as a request would present it here; neither its use nor a failure is noted."""
+        if self.only_cookie is not None and not is_service_token(token):
+            cookie = self.only_cookie.encode() + b"=" + token
+            return Credentials(cookies=(cookie,), looked_at=True)
+        return Credentials(authorization=(b"Bearer " + token,), looked_at=True)
 
     async def start(self) -> None:
         """Read what has to be known before the first request, and keep it current.
@@ -87,9 +99,13 @@ def build_trust(
     db: Db,
     settings: Settings,
     on_tick: Callable[[], None],
+    verifier: VerifierOf | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Trust:
-    """What a configuration asks for. ``on_tick`` is called when authority may have ended.
+    """What a configuration asks for.
+
+    ``on_tick`` is called whenever revocations may have changed; ``verifier`` makes of an issuer
+    what verifies its tokens, in place of what looks at signatures.
 
     Raises:
         ConfigurationError: there is no key, or a rule cannot hold.
@@ -101,11 +117,13 @@ def build_trust(
     service_tokens = ServiceTokenAuthenticator(
         state, db.trust(), limit=FailureLimit(), bare=_bare(config)
     )
-    verifier = CachingVerifier(_verifier(sources), max_tokens=settings.cached_tokens)
-    members = _members(config, service_tokens, JwtTokens(verifier))
+    tokens = _verifier(sources) if verifier is None else verifier(issuers[0])
+    remembering = CachingVerifier(tokens, max_tokens=settings.cached_tokens)
+    members = _members(config, service_tokens, JwtTokens(remembering))
     return Trust(
-        authenticator=RevocationAuthenticator(
-            UnionAuthenticator(members), state, refresh=watch.refresh
+        authenticator=LimitedAuthenticator(
+            RevocationAuthenticator(UnionAuthenticator(members), state, refresh=watch.refresh),
+            limit=FailureLimit(max_failures=settings.max_failed_authentications),
         ),
         authority=Authority(
             state,
@@ -121,6 +139,7 @@ def build_trust(
         ),
         header=config.token_header_key,
         cookies=config.token_source is not TokenSource.HEADER,
+        only_cookie=config.cookie_name if config.token_source is TokenSource.COOKIE else None,
         _service_tokens=service_tokens,
         _notes=notes_on_environment(config, environ),
     )

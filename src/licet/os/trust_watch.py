@@ -146,7 +146,7 @@ class TrustWatch:
         except Exception as error:  # noqa: BLE001 - whoever waits sees that the state is still old
             self._failed(error)
             return False
-        return True
+        return not self._is_in_doubt()
 
     async def _read_everything_anew(self) -> None:
         try:

@@ -129,11 +129,13 @@ def run_view(record: RunRecord) -> dict[str, Any]:
     """A stored run as session routes show it (RunSchema): missing strings "", missing lists []."""
     run = RunOutput.from_json(record.body)
     media = {"images": run.input.images, "files": run.input.files}
+    asked_in = {} if run.request_id is None else {"request_id": run.request_id}
     return {
         "run_id": record.run_id,
         "parent_run_id": record.parent_run_id or "",
         "agent_id": record.component_id,
         "user_id": record.user_id or "",
+        **asked_in,
         "status": record.status,
         "run_input": run.input.input_content,
         "content": run.content if run.content is not None else "",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from licet.authn.base import Authenticator, Credentials
 from licet.os.same_origin import is_forgeable
 
 AUTHENTICATION_KEY = "licet.authentication"
+ARRIVED_KEY = "licet.arrived_ns"
+"""Where the scope says when the request arrived, in nanoseconds of the performance counter."""
 
 
 class AuthenticationMiddleware:
@@ -36,6 +40,7 @@ class AuthenticationMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authenticate and pass on."""
         if scope["type"] != "lifespan":
+            scope[ARRIVED_KEY] = time.perf_counter_ns()
             presented = self._presented(scope)
             scope[AUTHENTICATION_KEY] = await self._authenticator.authenticate(presented)
         await self._app(scope, receive, send)

@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from licet.os.auditing import Auditing
 from licet.os.denial import Denial
+from licet.os.middleware.authentication import AUTHENTICATION_KEY
 from licet.os.same_origin import is_same_origin
 
 _PROXY_HEADERS = frozenset(
@@ -45,21 +47,28 @@ _HOW_TO_OPEN = "Without authorization=True this server answers loopback clients 
 class LoopbackOnlyMiddleware:
     """Refuses, with 403, every request that may come from elsewhere than this machine.
 
-    ``allowed_origins`` are the other origins whose pages the operator trusts (CORS).
+    ``allowed_origins`` are the other origins whose pages the operator trusts (CORS); ``auditing``
+    records what is refused.
     """
 
-    def __init__(self, app: ASGIApp, allowed_origins: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, auditing: Auditing, allowed_origins: Sequence[str] = ()
+    ) -> None:
         self._app = app
+        self._auditing = auditing
         self._allowed_origins = frozenset(allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or refuse."""
-        if scope["type"] == "lifespan":
+        # Authenticated already: JWTMiddleware stands around an app that was made without.
+        if scope["type"] == "lifespan" or AUTHENTICATION_KEY in scope:
             await self._app(scope, receive, send)
             return
         reason = self._suspicion(scope)
         if reason is not None:
-            await Denial(403, f"{_HOW_TO_OPEN}: {reason}").send(scope, receive, send)
+            denial = Denial(403, f"{_HOW_TO_OPEN}: {reason}")
+            unrecorded = await self._auditing.record_denial(scope, denial, rule="loopback_only")
+            await (unrecorded or denial).send(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

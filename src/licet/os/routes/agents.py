@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from licet.authz.grants import Reach
+from licet.authz.permission import Permission
 from licet.os.caller import caller_of
 from licet.os.rules import requires
 from licet.os.server import Server
 from licet.os.views import JSON, agent_view
+
+READ = Permission("agents", "read")
 
 
 def agent_routes(server: Server) -> APIRouter:
@@ -24,11 +26,10 @@ def agent_routes(server: Server) -> APIRouter:
     @router.get("/agents", summary="List agents")
     @requires("agents:read", listing=True)
     async def list_agents(request: Request) -> Response:
-        grants = caller_of(request).grants
-        reach = Reach.ALL if grants is None else grants.reach("agents", "read")
-        if reach is Reach.ALL:
+        shown = await server.visible(caller_of(request), READ, encoded)
+        if len(shown) == len(encoded):
             return JSON(everything)
-        return JSON(b"[" + b",".join(b for i, b in encoded.items() if i in reach) + b"]")
+        return JSON(b"[" + b",".join(b for i, b in encoded.items() if i in shown) + b"]")
 
     @router.get("/agents/{agent_id}", summary="One agent")
     @requires("agents:read", id_param="agent_id")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from licet._version import __version__
-from licet.authz.grants import Reach
-from licet.os.caller import Caller, caller_of
+from licet.authz.permission import Permission
+from licet.os.caller import caller_of
 from licet.os.rules import public, requires
 from licet.os.server import Server
 from licet.os.views import JSON, iso, without_nulls
@@ -53,7 +54,10 @@ def core_routes(server: Server) -> APIRouter:
     @router.get("/config", summary="What the server serves, as far as the caller may see it")
     @requires("config:read")
     async def config(request: Request) -> Response:
-        return JSON(_config(server, caller_of(request)))
+        visible = await server.visible(
+            caller_of(request), Permission("agents", "read"), server.agents
+        )
+        return JSON(_config(server, visible))
 
     @router.get("/models", summary="The models that agents use")
     @requires("config:read")
@@ -68,8 +72,7 @@ def _models(server: Server) -> list[dict[str, str]]:
     return [{"id": model, "provider": provider} for model, provider in sorted(pairs)]
 
 
-def _config(server: Server, caller: Caller) -> dict[str, Any]:
-    reach = caller.grants.reach("agents", "read") if caller.grants is not None else Reach.ALL
+def _config(server: Server, visible: Collection[str]) -> dict[str, Any]:
     agents = [
         without_nulls(
             {
@@ -82,7 +85,7 @@ def _config(server: Server, caller: Caller) -> dict[str, Any]:
             }
         )
         for agent in server.agents.values()
-        if agent.id in reach
+        if agent.id in visible
     ]
     databases = [{"db_id": db, "domain_config": {"display_name": db}} for db in server.dbs]
     view = {

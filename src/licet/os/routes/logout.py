@@ -6,10 +6,11 @@ Source: OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
+from licet.authn.logout_token import LogoutTokenVerifier
 from licet.authn.refusal import KeysUnavailableError, TokenRefusedError
 from licet.errors import InvalidInputError
 from licet.os.revocations import Revoking
@@ -26,6 +27,7 @@ MAX_BODY_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _NOT_STORED = {"cache-control": "no-store"}
 _RETRY_AFTER_SECONDS = "5"
+_UNAVAILABLE = 503
 
 
 def logout_routes(server: Server) -> APIRouter:
@@ -42,23 +44,62 @@ def logout_routes(server: Server) -> APIRouter:
     )
     @public
     async def backchannel_logout(request: Request) -> Response:
-        if not _is_form(request):
-            return _refused(f"the body is not {_FORM}", unread=True)
-        body = await _body(request)
-        if body is None:
-            return _refused(f"the body is larger than {MAX_BODY_BYTES} bytes", 413, unread=True)
-        try:
-            logout = await verifier.verify(await _logout_token(body))
-        except KeysUnavailableError as away:
-            return _unavailable(str(away))
-        except TokenRefusedError as refused:
-            return _refused(str(refused))
-        if not await Revoking(server.default_db.trust(), server.issuers).log_out(logout):
-            return _refused("the logout token was used before (jti)")
-        await server.refresh_trust()
-        return Response(status_code=200, headers=_NOT_STORED)
+        refused = await _log_out(server, verifier, request)
+        # The route is public: what it decides, it decides by itself. Where that cannot be recorded
+        # it stands all the same: somebody who has logged out stays out.
+        await server.auditing.record_public(
+            request.scope,
+            rule="logout_token",
+            status=None if refused is None else refused.status,
+            reason="somebody has logged out" if refused is None else refused.reason,
+        )
+        if refused is None:
+            return Response(status_code=200, headers=_NOT_STORED)
+        return refused.answer()
 
     return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """``unread``: of the body; the connection is closed, else a server may go on to drain it."""
+
+    reason: str
+    status: int = 400
+    unread: bool = False
+
+    def answer(self) -> Response:
+        logger.info("refused a logout token (%d): %s", self.status, self.reason)
+        away = self.status == _UNAVAILABLE
+        error = "temporarily_unavailable" if away else "invalid_request"
+        answer = JSON({"error": error, "error_description": self.reason}, self.status)
+        answer.headers.update(_NOT_STORED)
+        if away:
+            answer.headers["retry-after"] = _RETRY_AFTER_SECONDS
+        if self.unread:
+            answer.headers["connection"] = "close"
+        return answer
+
+
+async def _log_out(
+    server: Server, verifier: LogoutTokenVerifier, request: Request
+) -> _Refused | None:
+    """End what the logout token ends; or why not."""
+    if not _is_form(request):
+        return _Refused(f"the body is not {_FORM}", unread=True)
+    body = await _body(request)
+    if body is None:
+        return _Refused(f"the body is larger than {MAX_BODY_BYTES} bytes", 413, unread=True)
+    try:
+        logout = await verifier.verify(await _logout_token(body))
+    except KeysUnavailableError as away:
+        return _Refused(str(away), _UNAVAILABLE)
+    except TokenRefusedError as refused:
+        return _Refused(str(refused))
+    if not await Revoking(server.default_db.trust(), server.issuers).log_out(logout):
+        return _Refused("the logout token was used before (jti)")
+    await server.refresh_trust()
+    return None
 
 
 def _is_form(request: Request) -> bool:
@@ -88,20 +129,3 @@ async def _logout_token(body: bytes) -> bytes:
         return found[0].encode("ascii")
     except UnicodeEncodeError:
         raise TokenRefusedError("the logout_token is no token") from None
-
-
-def _refused(reason: str, status: int = 400, *, unread: bool = False) -> Response:
-    """``unread``: of the body; the connection is closed, else a server may go on to drain it."""
-    closing = {"connection": "close"} if unread else {}
-    return _problem(status, "invalid_request", reason, closing)
-
-
-def _unavailable(reason: str) -> Response:
-    return _problem(503, "temporarily_unavailable", reason, {"retry-after": _RETRY_AFTER_SECONDS})
-
-
-def _problem(status: int, error: str, reason: str, headers: Mapping[str, str]) -> Response:
-    logger.info("refused a logout token (%d): %s", status, reason)
-    answer = JSON({"error": error, "error_description": reason}, status)
-    answer.headers.update({**_NOT_STORED, **headers})
-    return answer
