@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import socket
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,9 @@ from fastapi import FastAPI, Request, WebSocket
 from starlette.responses import PlainTextResponse, Response
 
 from licet.agent import Agent
-from licet.os import AgentOS, AuthorizationConfig
+from licet.audit.event import EventKind
+from licet.db.audit_records import AuditQuery, AuditRecord
+from licet.os import AgentOS, AuditConfig, AuthorizationConfig, Settings
 from licet.testing import TokenFactory
 from tests.attack.forge import claims, forged
 from tests.support.live import DEADLINE_SECONDS, LiveServer, serve
@@ -37,6 +41,8 @@ ACCESS, PARSER = "uvicorn.access", "uvicorn.error"
 _SEGMENT = re.compile(rb"[^\s.,;=:\"]{12,}")
 # Uvicorn's word on each handshake that is answered as HTTP; there is nothing wrong with those.
 _ANSWERED_HANDSHAKE = "ASGI callable returned without completing handshake."
+# Whose line alone says that there was an answer: the parser refused, or the router had nothing.
+_NOT_DENIED = frozenset((ACCESS, PARSER))
 # What the server's HTTP parser answers itself: no request has come to be.
 _UNPARSED = b"Invalid HTTP request received."
 
@@ -65,6 +71,7 @@ class Target:
 
     world: World
     server: LiveServer = field(init=False)
+    agent_os: AgentOS = field(init=False)
     visits: int = 0
 
     @property
@@ -90,6 +97,16 @@ class Target:
         app.add_route(VAULT, vault, methods=list(METHODS))
         app.websocket(LIVE)(live)
         return app
+
+    def last_decision(self) -> AuditRecord | None:
+        """The latest record of the audit trail, when nothing waits to be written any more."""
+        (recorder,) = self.agent_os.auditing._recorders
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while recorder.waiting:
+            assert time.monotonic() < deadline, "a record is never written"
+            time.sleep(0.001)
+        found = asyncio.run(self.agent_os.db.audit().find(AuditQuery(limit=1)))
+        return found[0] if found else None
 
     def ask(
         self,
@@ -142,15 +159,18 @@ def target(world: World | None = None, /, **config: Any) -> Iterator[Target]:
     opened = {"scope_mappings": {f"* {VAULT}": [SCOPE], f"WEBSOCKET {LIVE}": [SCOPE]}}
     own = config.keys() & {"verification_keys", "jwks_file", "issuers"}
     model, db = made.world.model, made.world.db
-    agent_os = AgentOS(
+    made.agent_os = AgentOS(
         id=OS_ID,
         agents=[Agent(id=name, model=model, db=db) for name in ("alpha", "beta")],
         db=db,
         base_app=made.app(),
         authorization=True,
         authorization_config=AuthorizationConfig(**{**({} if own else keys), **opened, **config}),
+        # A table of attacks comes from one address.
+        settings=Settings(max_failed_authentications=1_000_000),
+        audit=AuditConfig(batch_seconds=0.001),
     )
-    with serve(agent_os.get_app()) as made.server:
+    with serve(made.agent_os.get_app()) as made.server:
         yield made
 
 
@@ -188,7 +208,7 @@ class Watch:
         which nothing may be seen again; ``logger`` the one that says why, on one line.
         """
         self._caplog.clear()
-        visits = attacked.visits
+        visits, before = attacked.visits, attacked.last_decision()
         answer = attack()
         assert answer.status in statuses, (answer.status, answer.body)
         assert attacked.visits == visits, "the vault was visited"
@@ -198,10 +218,12 @@ class Watch:
         if answer.body == _UNPARSED:
             # Nothing more is known of it, and nothing more is said.
             logger, reason = PARSER, _UNPARSED.decode()
-        self._check_log(
-            answer, reason if isinstance(reason, str) else reason[answer.status], logger
-        )
-        seen = (self._caplog.text + repr(answer)).encode("utf-8", "replace")
+        why = reason if isinstance(reason, str) else reason[answer.status]
+        self._check_log(answer, why, logger)
+        record = self._check_trail(attacked, before, answer, decided=logger not in _NOT_DENIED)
+        if record is not None and answer.status == 401:
+            assert why in record.reason
+        seen = (self._caplog.text + repr(answer) + repr(record)).encode("utf-8", "replace")
         for secret in (*self._secrets, *_SEGMENT.findall(_bytes(sent))):
             assert secret not in seen, "something of the token can be read"
         return answer
@@ -213,6 +235,24 @@ class Watch:
         assert answer.status == 200, (answer.status, answer.body)
         assert (attacked.visits, answer.body) == (visits + 1, TREASURE)
         return answer
+
+    def _check_trail(
+        self, attacked: Target, before: AuditRecord | None, answer: Answer, *, decided: bool
+    ) -> AuditRecord | None:
+        """One record says that it was refused; none, where nobody decided anything."""
+        record, seq = attacked.last_decision(), 0 if before is None else before.seq
+        if not decided:
+            assert record == before
+            return None
+        assert record is not None
+        # Who asks to pass on more than they hold was let in before; that is a record of its own.
+        records = 2 if record.kind == EventKind.GRANT else 1
+        assert record.seq == seq + records, "not one record"
+        # Who sends too much may send: it is the body that is refused, afterwards.
+        expected = ("allow", None) if answer.status == 413 else ("deny", answer.status)
+        assert (record.decision, record.status) == expected
+        assert record.reason
+        return record
 
     def _check_log(self, answer: Answer, reason: str, logger: str) -> None:
         assert reason, "a row has to say why it is refused"

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from licet.agent import Agent
-from licet.os import AgentOS
+from licet.os import AgentOS, AuditConfig
 from tests.attack.forge import claims, forged
 from tests.attack.target import DENIALS, VAULT, Answer, Target, Watch, target
 from tests.support.live import DEADLINE_SECONDS, serve
@@ -136,8 +136,12 @@ class OpenServer(Target):
 @pytest.fixture(scope="module")
 def open_server() -> Iterator[OpenServer]:
     made = OpenServer(world=World())
-    agent_os = AgentOS(agents=[Agent(id="alpha", model=made.world.model)], db=made.world.db)
-    with serve(agent_os.get_app()) as made.server:
+    made.agent_os = AgentOS(
+        agents=[Agent(id="alpha", model=made.world.model)],
+        db=made.world.db,
+        audit=AuditConfig(batch_seconds=0.001),
+    )
+    with serve(made.agent_os.get_app()) as made.server:
         yield made
 
 
