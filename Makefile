@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests soak compat tokens rates lock format clean
+.PHONY: help demo test lint types imports tests soak compat audited tokens rates lock format clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ soak: $(VENV)/.installed  ## what takes minutes: providers that are away, under 
 
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
 	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python
+
+audited: $(VENV)/.installed  ## what a decision and its audit record cost, beside a public route
+	$(BIN)/python -m benchmarks.audited
 
 tokens: $(VENV)/.installed  ## what verifying a token costs, beside jwt.decode
 	$(BIN)/python benchmarks/tokens.py

@@ -39,9 +39,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], url: str, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: list[str], url: str, env: dict[str, str], *, cwd: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server process, from the moment it answers."""
-    started = subprocess.Popen(command, env={**os.environ, **env})
+    started = subprocess.Popen(command, env={**os.environ, **env}, cwd=cwd)
     try:
         asyncio.run(answers(url, started))
         yield started
