@@ -76,6 +76,8 @@ def test_the_steps_of_the_document_work(document: Path, tmp_path: Path, model_ur
     }
     if any("make " in step.text for step in steps(document)):
         link_project(tmp_path)
+    elif any("examples/" in step.text for step in steps(document)):
+        (tmp_path / "examples").symlink_to(ROOT / "examples")
     with alone("port-7777"), ExitStack() as background:
         printed = ""
         for step in steps(document):

@@ -85,3 +85,8 @@ def test_times_of_keys_can_be_shortened(tmp_path: Path, monkeypatch: pytest.Monk
     AgentOS(db=InMemoryDb(), authorization=True, authorization_config=config)
     assert config.key_fetching.max_fresh_seconds < KeyFetching().max_fresh_seconds
     assert config.key_fetching.max_stale_seconds < KeyFetching().max_stale_seconds
+
+
+def test_proxies_can_be_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("authorization.md", "behind.py")["settings"].trusted_proxies
