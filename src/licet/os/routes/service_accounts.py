@@ -111,7 +111,7 @@ def _add_single(router: APIRouter, server: Server) -> None:
                 overlap_seconds=overlap_seconds,
                 expires_in_days=expires_in_days,
             ),
-            # Not the account: whoever was revoked would have ended it all the same.
+            # The token alone: else whoever was revoked would end accounts that are not theirs.
             take_back=minting.end_token,
         )
         return _shown(minted)
