@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from licet.authn.bearer import MAX_TOKEN_BYTES
@@ -24,7 +26,7 @@ def test_whoever_signed_it_the_token_says_who_it_is(tokens: UnverifiedTokens) ->
 
 
 @pytest.mark.parametrize("claims", [{"exp": 1}, {"aud": "another"}, {"sub": None}])
-def test_its_claims_have_to_hold(tokens: UnverifiedTokens, claims: dict[str, object]) -> None:
+def test_its_claims_have_to_hold(tokens: UnverifiedTokens, claims: dict[str, Any]) -> None:
     with pytest.raises(TokenRefusedError):
         tokens.verify(STRANGER.token("alice", **claims).encode())
 
