@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from licet.agent import Agent
 from licet.audit.event import EventKind
-from licet.db.audit_records import AuditQuery, AuditRecord
+from licet.db.audit_records import AuditRecord
 from licet.os import AgentOS, AuditConfig, AuthorizationConfig, Settings
 from licet.testing import TokenFactory
 from tests.attack.forge import claims, forged
@@ -105,7 +105,10 @@ class Target:
         while recorder.waiting:
             assert time.monotonic() < deadline, "a record is never written"
             time.sleep(0.001)
-        found = asyncio.run(self.agent_os.db.audit().find(AuditQuery(limit=1)))
+        # Of this server: another one may write into the same database.
+        sink: Any = recorder._sink
+        audit, after = self.agent_os.db.audit(), sink._seq - 1
+        found = asyncio.run(audit.records_of(sink._writer.id, after_seq=after, limit=1))
         return found[0] if found else None
 
     def ask(
@@ -218,11 +221,10 @@ class Watch:
         if answer.body == _UNPARSED:
             # Nothing more is known of it, and nothing more is said.
             logger, reason = PARSER, _UNPARSED.decode()
-        why = reason if isinstance(reason, str) else reason[answer.status]
-        self._check_log(answer, why, logger)
+        self._check_log(
+            answer, reason if isinstance(reason, str) else reason[answer.status], logger
+        )
         record = self._check_trail(attacked, before, answer, decided=logger not in _NOT_DENIED)
-        if record is not None and answer.status == 401:
-            assert why in record.reason
         seen = (self._caplog.text + repr(answer) + repr(record)).encode("utf-8", "replace")
         for secret in (*self._secrets, *_SEGMENT.findall(_bytes(sent))):
             assert secret not in seen, "something of the token can be read"

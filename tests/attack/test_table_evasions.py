@@ -65,7 +65,12 @@ def listed(attacked: Target, account: Robot) -> dict[str, Any]:
     return found
 
 
-def closed(attacked: Target, watch: Watch, token: str, reason: str = "") -> None:
+def closed(
+    attacked: Target,
+    watch: Watch,
+    token: str,
+    reason: str = "invalid or expired service account token",
+) -> None:
     watch.refused(attacked, lambda: attacked.knock(token), sent=token, reason=reason)
 
 
@@ -292,16 +297,21 @@ class TestARevocationInTheVeryMoment:
 def test_while_the_revocations_cannot_be_read_nothing_is_given(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trust = replicas.deaf.world.db.trust
+    trust = replicas.deaf.agent_os.trust
+    assert trust is not None
+    readable = replicas.deaf.agent_os.db.trust()
 
     class Unreadable:
         def __getattr__(self, name: str) -> Any:
-            return getattr(trust(), name)
+            return getattr(readable, name)
 
         async def changes(self, *, after: int) -> None:
             raise StorageError(f"{after} cannot be read")
 
-    monkeypatch.setattr(replicas.deaf.world.db, "trust", Unreadable)
+        async def everything(self) -> None:
+            raise StorageError("nothing can be read")
+
+    monkeypatch.setattr(trust.watch, "_store", Unreadable())
     answer = new_account(replicas.deaf, insider("olga"), "olgas")
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert replicas.account("olgas") is None

@@ -45,7 +45,13 @@ def test_an_anchor_is_read_back_as_it_was(anchor: Anchor) -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["INFO:     [-] ", "2026-01-01T00:00:00Z licet.audit.anchors ", '{"a": 1} ', '{"licet_audit_'],
+    [
+        "INFO:     [-] ",
+        "2026-01-01T00:00:00Z licet.audit.anchors ",
+        '{"a": 1} ',
+        '{"licet_audit_',
+        '{"licet_audit_anchor":1,"writer_id":',
+    ],
 )
 def test_what_stands_before_an_anchor_does_not_matter(prefix: str) -> None:
     assert list(anchors_in([prefix + SIGNED.line() + "\n"])) == [SIGNED]

@@ -306,6 +306,20 @@ class TestAnchoring:
         await until(lambda: kept.seqs == [0, 2], what="the head was anchored")
         await made.close()
 
+    def test_one_event_loop_after_another_can_be_used(self) -> None:
+        kept, db = KeptAnchors(), InMemoryDb()
+        made = sink(db.audit(), anchors=[kept], anchor_seconds=0.002)
+
+        async def write(number: int) -> None:
+            await made.write([event(number)])
+            await until(lambda: kept.seqs[-1] == number, what="the head was anchored")
+
+        for number in range(1, 4):
+            asyncio.run(write(number))
+        asyncio.run(made.close())
+        assert kept.seqs == [0, 1, 2, 3]
+        assert [writer.number for writer in asyncio.run(all_writers(db))] == [1]
+
     async def test_closing_what_was_not_started_anchors_nothing(self) -> None:
         kept = KeptAnchors()
         await sink(InMemoryDb().audit(), anchors=[kept]).close()

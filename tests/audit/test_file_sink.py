@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from licet.audit.event import AuditEvent
 from licet.audit.file_sink import FileSink
 from licet.audit.sink import AuditSink
-from tests.audit.events import event, events
+from tests.audit.events import event, events, until
 
 WRITES_MANY = """
 import asyncio, sys
@@ -164,15 +165,27 @@ def test_two_processes_write_one_file_line_by_line(file: Path) -> None:
     assert len(found) == 4800
 
 
-async def test_another_writer_of_one_process_is_no_matter(file: Path) -> None:
-    one, other = FileSink(file, fsync=False), FileSink(file, fsync=False)
+async def test_a_line_that_another_is_writing_is_waited_for(file: Path) -> None:
+    """Else it would be taken for one that was cut off."""
+    sink = FileSink(file)
+    with file.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(b'{"a":')
+        other.flush()
+        writing = asyncio.create_task(sink.write([event()]))
+        await until(lambda: somebody_waits_for(file), what="it waits for the file")
+        other.write(b"1}\n")
+    await writing
+    first, second = file.read_bytes().splitlines()
+    assert first == b'{"a":1}'
+    assert msgspec.json.decode(second, type=AuditEvent) == event()
 
-    async def write(sink: FileSink, first: int) -> None:
-        for number in range(first, first + 50):
-            await sink.write([event(number)] * 20)
 
-    await asyncio.gather(write(one, 0), write(other, 1000))
-    assert len(read(file)) == 2000
+def somebody_waits_for(file: Path) -> bool:
+    """What the kernel says (proc(5), /proc/locks)."""
+    inode = f":{file.stat().st_ino} "
+    locks = Path("/proc/locks").read_text().splitlines()
+    return any("-> FLOCK" in line and inode in line for line in locks)
 
 
 def test_it_is_a_sink() -> None:

@@ -440,10 +440,26 @@ class TestWithoutALifespan:
 
         async def record(number: int) -> None:
             await made.record(event(number))
+            # It begins to gather, and is ended with its loop.
+            for _ in range(3):
+                await asyncio.sleep(0)
 
         for number in range(1, 4):
             asyncio.run(record(number))
         assert (sink.ids, made.waiting) == ([], 3)
+        asyncio.run(made.close())
+        assert sink.ids == names(1, 3)
+
+    def test_and_on_each_of_them_it_works_as_on_the_first(self) -> None:
+        sink = ListSink()
+        made = recorder(sink)
+
+        async def record(number: int) -> None:
+            await made.record(event(number))
+            await until(lambda: len(sink.kept) == number, what="it was kept")
+
+        for number in range(1, 4):
+            asyncio.run(record(number))
         asyncio.run(made.close())
         assert sink.ids == names(1, 3)
 

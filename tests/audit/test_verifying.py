@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licet.audit.chain import GENESIS, registration_hash, registration_message
+from licet.audit.db_sink import DbSink
 from licet.audit.verifying import verify
 from licet.db.audit_codec import BATCH_COLUMNS, RECORD_COLUMNS, WRITER_COLUMNS
 from licet.db.audit_records import AuditBatch, AuditRecord, AuditWriter
@@ -372,6 +373,15 @@ class TestWhatIsOfNoTypeThatIsWritten:
         found = await made.found(anchors=made.anchors)
         assert found
         assert {place for _, place, *_ in found} == {0}
+
+    async def test_bytes_whose_base64_is_the_text_that_was_there(self, db: SqlDb) -> None:
+        sink = DbSink(db.audit(), os_id="YWJj", signer=ED25519, anchors=())
+        await sink.start()
+        await sink.close()
+        assert (await verify(db.audit(), verifiers=[PUBLIC])).is_sound
+        await Trail(db).do("UPDATE licet_audit_writers SET os_id = ?", b"abc")
+        report = await verify(db.audit(), verifiers=[PUBLIC])
+        assert [finding.code for finding in report.findings] == ["changed_writer"]
 
     @pytest.mark.parametrize("value", ["soon", b"\0", 1.5])
     async def test_a_registration_whose_number_is_none(self, db: SqlDb, value: object) -> None:

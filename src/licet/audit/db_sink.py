@@ -80,6 +80,7 @@ class DbSink:
                 "unseen. Set LICET_AUDIT_KEY to an Ed25519 private key, or to a secret"
             )
         await self._begin()
+        self._anchor_on()
 
     async def write(self, events: Sequence[AuditEvent]) -> None:
         """Chain events and commit them, all in one transaction.
@@ -88,6 +89,7 @@ class DbSink:
             StorageError: it is not known that they are committed.
         """
         writer = self._writer or await self._begin()
+        self._anchor_on()
         batch, records = self._pending or self._made(writer, events)
         self._pending = (batch, records)
         try:
@@ -104,10 +106,10 @@ class DbSink:
 
     async def close(self) -> None:
         """Keep a last anchor. The next start registers anew."""
-        if self._anchoring is not None:
-            self._anchoring.cancel()
-            await asyncio.gather(self._anchoring, return_exceptions=True)
-            self._anchoring = None
+        anchoring, self._anchoring = self._anchoring, None
+        if anchoring is not None and not anchoring.done():
+            anchoring.cancel()
+            await asyncio.gather(anchoring, return_exceptions=True)
         await self._anchor()
         self._forget()
 
@@ -120,9 +122,12 @@ class DbSink:
         """Also for an app that is served without its lifespan, whose sinks nobody starts."""
         writer = await self._register()
         await self._anchor()
+        return writer
+
+    def _anchor_on(self) -> None:
+        # Also on one event loop after another.
         if self._anchoring is None or self._anchoring.done():
             self._anchoring = asyncio.get_running_loop().create_task(self._keep_anchoring())
-        return writer
 
     async def _register(self) -> AuditWriter:
         for _ in range(_ATTEMPTS):

@@ -113,7 +113,7 @@ class Recorder:
                 self._work_on()
             self._wake.set()
             self._hurry.set()
-            if self._working is not None:
+            if self._working is not None and not self._working.done():
                 _, late = await asyncio.wait((self._working,), timeout=_CLOSE_SECONDS)
                 for task in late:
                     task.cancel()
