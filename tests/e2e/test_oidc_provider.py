@@ -14,7 +14,7 @@ import pytest
 
 from licet.agent import Agent
 from licet.db.in_memory import InMemoryDb
-from licet.os import AgentOS, AuthorizationConfig, KeyFetching
+from licet.os import AgentOS, AuthorizationConfig, KeyFetching, Settings
 from licet.testing import ScriptedModel, TokenFactory
 from tests.support.live import LiveServer, serve
 from tests.support.oidc import CLIENT_ID, Load, OidcProvider, Question, new_key, oidc_provider
@@ -27,6 +27,8 @@ QUICK = KeyFetching(
     unknown_key_seconds=0.5,
     timeout_seconds=2.0,
 )
+# All of the load comes from one address, and most of it is bad: what is asked here is what keys do.
+UNLIMITED = Settings(max_failed_authentications=10**9)
 CALM = KeyFetching(unknown_key_seconds=2.0)
 # What is asked for again by itself after a failure, after longer and longer pauses, within minutes.
 RETRIES = 8
@@ -48,6 +50,7 @@ def trusting(provider: OidcProvider, **settings: Any) -> Iterator[LiveServer]:
         db=InMemoryDb(),
         authorization=True,
         authorization_config=AuthorizationConfig(**config),
+        settings=UNLIMITED,
     )
     with serve(agent_os.get_app()) as live:
         yield live
