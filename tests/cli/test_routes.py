@@ -25,6 +25,15 @@ def test_an_undeclared_route_fails_the_check_and_is_named(cli: Cli, folder: Path
     )
 
 
+def test_a_front_end_is_named_with_the_way_to_open_it(cli: Cli, folder: Path) -> None:
+    (folder / "index.html").write_text("hello")
+    write(folder, "small.py", guarded() + APP + 'app.frontend("/", directory=".")\n')
+    result = cli("routes", "small:app", "--check")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("GET /{path:path} is undeclared: closed to everyone but")
+    assert "app.mount(path, StaticFiles(directory=..., html=True))" in result.stderr
+
+
 def test_a_mapped_route_passes_the_check(cli: Cli, folder: Path) -> None:
     write(folder, "small.py", guarded(MAPPED) + APP + UNDECLARED_ROUTE)
     result = cli("routes", "small:app", "--check")

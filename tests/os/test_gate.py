@@ -20,7 +20,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 from websockets.exceptions import InvalidStatus
 
+from licet.audit.event import EventKind
 from licet.errors import ConfigurationError
+from licet.os import AuditConfig
+from tests.audit.events import ListSink
 from tests.support.live import LiveServer, serve, status_of
 from tests.support.world import FAMILIES, OWNER, World
 
@@ -120,6 +123,14 @@ def serve_a_front_end(app: FastAPI, visits: Visits, folder: Path) -> str:
     return "/index.html"
 
 
+def serve_a_front_end_of_a_router(app: FastAPI, visits: Visits, folder: Path) -> str:
+    (folder / "index.html").write_text("visited")
+    router = APIRouter(prefix="/front")
+    router.frontend("/inner", directory=folder)
+    app.include_router(router)
+    return "/front/inner/index.html"
+
+
 def host_an_app(app: FastAPI, visits: Visits, folder: Path) -> str:
     app.host("127.0.0.1", Starlette(routes=[Route("/mine", visits.plain)]))
     return "/mine"
@@ -154,11 +165,20 @@ WAYS: list[Way] = [
     mount_fastapi,
     mount_files,
     serve_a_front_end,
+    serve_a_front_end_of_a_router,
     host_an_app,
     append_to_the_list,
     use_a_route_class_of_ones_own,
     include_a_route_class_of_ones_own,
 ]
+
+# Of these, nobody outside can know beforehand what they will serve: they have no template.
+UNBOUND = (
+    serve_a_front_end,
+    serve_a_front_end_of_a_router,
+    use_a_route_class_of_ones_own,
+    include_a_route_class_of_ones_own,
+)
 
 
 @pytest.mark.parametrize("when", ["before get_app", "after get_app"])
@@ -179,6 +199,27 @@ def test_a_route_is_closed_whatever_way_it_was_added(way: Way, when: str, tmp_pa
             assert b"visited" not in answer
         assert visits.count == 0
         assert httpx.get(server.url + path, headers=world.admin()).status_code == 200
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_the_table_names_a_route_whatever_way_it_was_added(way: Way, tmp_path: Path) -> None:
+    """By the template under which the dispatch itself knows it, where it does."""
+    world = World()
+    kept = ListSink()
+    agent_os = world.agent_os(base_app=FastAPI(), audit=AuditConfig(sinks=[kept]))
+    app = agent_os.get_app()
+    table = agent_os.route_table()
+    before = list(table.entries())
+    assert all(entry.rule is not None for entry in before)
+    path = way(app, Visits(), tmp_path)
+    added = [entry for entry in table.entries() if entry not in before]
+    assert added
+    assert all(entry.rule is None for entry in added)
+    with serve(app) as server:
+        assert httpx.get(server.url + path, headers=world.admin()).status_code == 200
+    (decided,) = [event.route for event in kept.kept if event.kind == EventKind.REQUEST]
+    if way not in UNBOUND:
+        assert decided in {entry.template for entry in added}
 
 
 def add_websocket_by_decorator(app: FastAPI, visits: Visits) -> None:

@@ -26,7 +26,8 @@ class RouteRow:
     """One route. ``demands`` are all needed; each names the scopes of which one is enough.
 
     ``filtered``: whoever reaches anything of the family is answered what they reach of it.
-    ``source`` is where it was declared, None for an undeclared route.
+    ``source`` is where it was declared, None for an undeclared route. ``mappable``: a mapping could
+    declare it.
     """
 
     method: str
@@ -35,6 +36,7 @@ class RouteRow:
     demands: tuple[tuple[str, ...], ...] = ()
     filtered: bool = False
     source: str | None = None
+    mappable: bool = True
 
     def needs(self, *, admin_scope: str, quote: str = "") -> str:
         """What a caller has to hold, in words; ``quote`` stands around each scope."""
@@ -78,9 +80,16 @@ def markdown_table(rows: Sequence[RouteRow], *, admin_scope: str) -> str:
 
 
 def _row(entry: Entry, method: str) -> RouteRow:
+    from licet.os.table import FRONT_END
+
     rule = entry.rule
     if rule is None:
-        return RouteRow(method=method, path=entry.template, access=Access.UNDECLARED)
+        return RouteRow(
+            method=method,
+            path=entry.template,
+            access=Access.UNDECLARED,
+            mappable=entry.kind != FRONT_END,
+        )
     access = Access.SCOPES if rule.permissions else Access.VERIFIED
     return RouteRow(
         method=method,

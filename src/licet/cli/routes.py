@@ -11,6 +11,11 @@ import typer
 from licet.cli.route_rows import Access, RouteRow, markdown_table, route_rows
 from licet.cli.serve import TARGET
 
+_MAP = "Add it to scope_mappings or public_paths"
+_MOUNT = (
+    "A front end takes no rule; to open it, mount its files: "
+    "app.mount(path, StaticFiles(directory=..., html=True))"
+)
 _HEADINGS = ("METHOD", "PATH", "NEEDS", "DECLARED")
 
 
@@ -68,7 +73,7 @@ def _report(rows: Sequence[RouteRow], unbound: Sequence[str], admin_scope: str) 
     for row in undeclared:
         note(
             f"{row.method} {row.path} is undeclared: closed to everyone but {admin_scope}. "
-            "Add it to scope_mappings or public_paths"
+            + (_MAP if row.mappable else _MOUNT)
         )
     for mapping in unbound:
         note(f"{mapping} is mapped, but no route answers to it")

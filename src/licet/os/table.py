@@ -20,10 +20,12 @@ from fastapi.routing import (
 )
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 
+from licet.os.front_ends import front_end_templates
 from licet.os.mappings import ANY_METHOD, normal_template, parse_mappings, placeholders
 from licet.os.rules import Rule, declared
 
 WEBSOCKET = "WEBSOCKET"
+FRONT_END = "frontend"
 _OWN_MATCHERS = frozenset(
     kind.matches for kind in (APIRoute, APIWebSocketRoute, Route, WebSocketRoute, Mount, Host)
 )
@@ -31,7 +33,10 @@ _OWN_MATCHERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row: a template with its methods, and the rule. ``rule`` None: undeclared."""
+    """One row: a template with its methods, and the rule. ``rule`` None: undeclared.
+
+    ``kind`` is ``http``, ``websocket``, ``mount`` or ``frontend``; the last takes no rule.
+    """
 
     methods: tuple[str, ...]
     template: str
@@ -92,6 +97,8 @@ class RouteTable:
         for leaf in _leaves(self._router.routes):
             for method in sorted(leaf.methods):
                 yield Entry((method,), leaf.template, leaf.kind, self._rule(leaf, method))
+        for template in front_end_templates(self._router):
+            yield Entry(("GET",), template, FRONT_END, None)
 
     def unbound(self) -> list[str]:
         """Mappings that no route answers to: they would guard nothing."""
