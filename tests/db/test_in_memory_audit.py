@@ -35,6 +35,19 @@ async def test_the_oldest_are_those_that_came_first_whatever_their_time(
     assert [r.seq for r in await all_records(db)] == [2, 3]
 
 
+async def test_a_writer_whose_records_are_all_gone_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_RECORDS", 2)
+    db = InMemoryDb()
+    await append(db, records(1, 2))
+    await append(db, records(1, 2, writer_id="other"))
+    assert await all_records(db) == []
+    assert [r.seq for r in await all_records(db, "other")] == [1, 2]
+    await append(db, records(3, 3), 2)
+    assert [r.seq for r in await all_records(db)] == [3]
+
+
 async def test_a_batch_goes_with_the_last_of_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_RECORDS", 4)
     db = InMemoryDb()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ class _InMemoryAudit(AuditStore):
         self._batches: dict[_Key, AuditBatch] = {}
         # In the order in which they came.
         self._records: OrderedDict[_Key, AuditRecord] = OrderedDict()
+        # Of each writer, ascending: whoever follows a chain asks for its next part again and again.
+        self._seqs: defaultdict[str, list[int]] = defaultdict(list)
         self._batch_of_last: dict[_Key, _Key] = {}
 
     async def last_writer(self) -> AuditWriter | None:
@@ -69,6 +72,7 @@ class _InMemoryAudit(AuditStore):
             self._batch_of_last[batch.writer_id, batch.last_seq] = key
             for record in records:
                 self._records[record.writer_id, record.seq] = record
+                insort(self._seqs[record.writer_id], record.seq)
             self._forget_oldest()
 
     async def find(self, query: AuditQuery) -> Sequence[AuditRecord]:
@@ -90,8 +94,10 @@ class _InMemoryAudit(AuditStore):
         self, writer_id: str, *, after_seq: int, limit: int
     ) -> Sequence[AuditRecord]:
         with self._lock:
-            kept = [record for (of, _), record in self._records.items() if of == writer_id]
-        return _first(kept, lambda record: record.seq, after_seq, limit)
+            seqs = self._seqs.get(writer_id, [])
+            start = bisect_right(seqs, after_seq)
+            found = seqs[start : start + max(0, limit)]
+            return [self._records[writer_id, seq] for seq in found]
 
     async def batches_of(
         self, writer_id: str, *, after_number: int, limit: int
@@ -103,11 +109,18 @@ class _InMemoryAudit(AuditStore):
     def _forget_oldest(self) -> None:
         while len(self._records) > MAX_RECORDS:
             key, _ = self._records.popitem(last=False)
+            self._forget_seq(*key)
             if key in self._batch_of_last:
                 del self._batches[self._batch_of_last.pop(key)]
 
+    def _forget_seq(self, writer_id: str, seq: int) -> None:
+        seqs = self._seqs[writer_id]
+        del seqs[bisect_left(seqs, seq)]
+        if not seqs:
+            del self._seqs[writer_id]
 
-_Row = TypeVar("_Row", AuditWriter, AuditRecord, AuditBatch)
+
+_Row = TypeVar("_Row", AuditWriter, AuditBatch)
 
 
 def _first(
