@@ -12,12 +12,10 @@ import httpx
 import pytest
 import websockets.sync.client as ws
 from fastapi import APIRouter, FastAPI, Request, WebSocket
-from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 from websockets.exceptions import InvalidStatus
 
 from licet.audit.event import EventKind
@@ -25,6 +23,7 @@ from licet.errors import ConfigurationError
 from licet.os import AuditConfig
 from tests.audit.events import ListSink
 from tests.support.live import LiveServer, serve, status_of
+from tests.support.routes import ForgingRoute
 from tests.support.world import FAMILIES, OWNER, World
 
 EVERYTHING_BUT_ADMIN = tuple(
@@ -51,15 +50,6 @@ class Visits:
         await websocket.accept()
         await websocket.send_text("visited")
         await websocket.close()
-
-
-class ForgingRoute(APIRoute):
-    """A route that matches in a way of its own: nobody outside can know what it will serve."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] == "http" and scope["path"].startswith("/forged"):
-            return Match.FULL, {"endpoint": self.endpoint, "path_params": {}}
-        return Match.NONE, {}
 
 
 def add_by_decorator(app: FastAPI, visits: Visits, folder: Path) -> str:
