@@ -43,7 +43,7 @@ tests: $(VENV)/.installed  ## all tests, PostgreSQL included, and branch coverag
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(UNTRACED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(UNTRACED:%=--ignore=%) --cov --cov-report=
 	$(BIN)/coverage report --fail-under=90
-	$(BIN)/coverage report --fail-under=100 --include='*/licet/authn/*,*/licet/authz/*'
+	$(BIN)/coverage report --fail-under=100 --include='*/licet/authn/*,*/licet/authz/*,*/licet/audit/*'
 
 soak: $(VENV)/.installed  ## what takes minutes: providers that are away, under load
 	$(BIN)/python -m pytest tests/soak -n 0 --override-ini=timeout=600
