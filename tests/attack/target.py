@@ -100,6 +100,12 @@ class Target:
         app.websocket(LIVE)(live)
         return app
 
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Serve it until the block ends."""
+        with asyncio.Runner() as self.loop, serve(self.agent_os.get_app()) as self.server:
+            yield
+
     def recorded(self) -> int:
         """How many decisions are in the audit trail, when nothing waits to be written any more."""
         (recorder,) = self.agent_os.auditing._recorders
@@ -182,7 +188,7 @@ def target(world: World | None = None, /, **config: Any) -> Iterator[Target]:
         settings=Settings(max_failed_authentications=1_000_000),
         audit=AuditConfig(batch_seconds=0.00001),
     )
-    with asyncio.Runner() as made.loop, serve(made.agent_os.get_app()) as made.server:
+    with made.served():
         yield made
 
 

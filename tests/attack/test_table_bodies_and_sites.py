@@ -13,7 +13,7 @@ from licet.agent import Agent
 from licet.os import AgentOS, AuditConfig
 from tests.attack.forge import claims, forged
 from tests.attack.target import DENIALS, VAULT, Answer, Target, Watch, target
-from tests.support.live import DEADLINE_SECONDS, serve
+from tests.support.live import DEADLINE_SECONDS
 from tests.support.world import World
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -139,9 +139,9 @@ def open_server() -> Iterator[OpenServer]:
     made.agent_os = AgentOS(
         agents=[Agent(id="alpha", model=made.world.model)],
         db=made.world.db,
-        audit=AuditConfig(batch_seconds=0.001),
+        audit=AuditConfig(batch_seconds=0.00001),
     )
-    with serve(made.agent_os.get_app()) as made.server:
+    with made.served():
         yield made
 
 
