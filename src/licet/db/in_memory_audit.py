@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right, insort
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -34,8 +33,6 @@ class _InMemoryAudit(AuditStore):
         self._batches: dict[_Key, AuditBatch] = {}
         # In the order in which they came.
         self._records: OrderedDict[_Key, AuditRecord] = OrderedDict()
-        # Of each writer, ascending: whoever follows a chain asks for its next part again and again.
-        self._seqs: defaultdict[str, list[int]] = defaultdict(list)
         self._batch_of_last: dict[_Key, _Key] = {}
 
     async def last_writer(self) -> AuditWriter | None:
@@ -72,7 +69,6 @@ class _InMemoryAudit(AuditStore):
             self._batch_of_last[batch.writer_id, batch.last_seq] = key
             for record in records:
                 self._records[record.writer_id, record.seq] = record
-                insort(self._seqs[record.writer_id], record.seq)
             self._forget_oldest()
 
     async def find(self, query: AuditQuery) -> Sequence[AuditRecord]:
@@ -94,10 +90,8 @@ class _InMemoryAudit(AuditStore):
         self, writer_id: str, *, after_seq: int, limit: int
     ) -> Sequence[AuditRecord]:
         with self._lock:
-            seqs = self._seqs.get(writer_id, [])
-            start = bisect_right(seqs, after_seq)
-            found = seqs[start : start + max(0, limit)]
-            return [self._records[writer_id, seq] for seq in found]
+            seqs = sorted(seq for of, seq in self._records if of == writer_id and seq > after_seq)
+            return [self._records[writer_id, seq] for seq in seqs[: max(0, limit)]]
 
     async def batches_of(
         self, writer_id: str, *, after_number: int, limit: int
@@ -109,15 +103,8 @@ class _InMemoryAudit(AuditStore):
     def _forget_oldest(self) -> None:
         while len(self._records) > MAX_RECORDS:
             key, _ = self._records.popitem(last=False)
-            self._forget_seq(*key)
             if key in self._batch_of_last:
                 del self._batches[self._batch_of_last.pop(key)]
-
-    def _forget_seq(self, writer_id: str, seq: int) -> None:
-        seqs = self._seqs[writer_id]
-        del seqs[bisect_left(seqs, seq)]
-        if not seqs:
-            del self._seqs[writer_id]
 
 
 _Row = TypeVar("_Row", AuditWriter, AuditBatch)
