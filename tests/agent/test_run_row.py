@@ -13,7 +13,7 @@ from licet.agent.run import AgentRun, RunRequest
 from licet.db.base import NOBODY, Access, Db
 from licet.db.in_memory import InMemoryDb
 from licet.db.postgres import PostgresDb
-from licet.db.records import RunStatus, SessionKey
+from licet.db.records import RunStatus, Saving, SessionKey
 from licet.errors import StorageUnavailableError
 from licet.testing import ScriptedModel
 from tests.support.postgres import EmbeddedPostgres, reachable_folder
@@ -26,7 +26,7 @@ class AwayStore:
         self._store = db.store(Access(NOBODY))
         self.times = times
 
-    async def save_run(self, *args: Any, **kwargs: Any) -> bool:
+    async def save_run(self, *args: Any, **kwargs: Any) -> Saving:
         self.times -= 1
         if self.times >= 0:
             raise StorageUnavailableError("the host db.internal is away")
@@ -43,7 +43,7 @@ class WatchedStore:
         self._store = db.store(Access(NOBODY))
         self.failed = asyncio.Event()
 
-    async def save_run(self, *args: Any, **kwargs: Any) -> bool:
+    async def save_run(self, *args: Any, **kwargs: Any) -> Saving:
         try:
             return await self._store.save_run(*args, **kwargs)
         except StorageUnavailableError:

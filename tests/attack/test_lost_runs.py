@@ -14,7 +14,7 @@ from licet.agent.output import RunInput, RunOutput
 from licet.agent.run import AgentRun, RunRequest
 from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import BegunRun, RunRecord, RunStatus, SessionKey, SessionRecord
+from licet.db.records import BegunRun, RunRecord, RunStatus, Saving, SessionKey, SessionRecord
 from licet.errors import StorageError
 from licet.runs import foreground
 from licet.runs.foreground import ForegroundRuns
@@ -158,7 +158,7 @@ async def test_what_a_database_says_stays_in_the_log(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Gone(Committed):
-        async def save_run(self, *_: Any, **__: Any) -> bool:
+        async def save_run(self, *_: Any, **__: Any) -> Saving:
             raise StorageError(text)
 
     store = Gone(InMemoryDb().store(Access(NOBODY)))

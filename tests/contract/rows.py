@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from licet.db.base import Access, Db, Store
-from licet.db.records import RunRecord, RunStatus, SessionKey, SessionRecord
+from licet.db.records import RunRecord, RunStatus, Saving, SessionKey, SessionRecord
+from licet.db.run_states import FIRST
 
 ALICE = Access("alice")
 BOB = Access("bob")
@@ -54,10 +56,13 @@ def run(session_id: str = "s", *, owner: str = "alice", **values: Any) -> RunRec
 
 
 async def stored(store: Store, record: RunRecord, **values: Any) -> RunRecord:
-    """Begin a run, in its session, and answer it."""
-    await store.begin_run(
-        session(record.session_id, owner=record.owner, **values), record, history_runs=0
-    )
+    """Begin a run, in its session, let it get into its state, and answer it."""
+    is_first = record.status in FIRST
+    first = record if is_first else replace(record, status=RunStatus.RUNNING)
+    of = session(record.session_id, owner=record.owner, **values)
+    await store.begin_run(of, first, history_runs=0)
+    if not is_first:
+        assert await store.save_run(record, session_state=None) is Saving.SAVED
     return record
 
 

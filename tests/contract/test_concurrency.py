@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from licet.db.base import Db
-from licet.db.records import RunQuery, RunStatus, SessionKey
+from licet.db.records import RunQuery, RunStatus, Saving, SessionKey
 from licet.errors import ConflictError
 from tests.contract.conftest import MakeDb
 from tests.contract.rows import ALICE, everything, run, session, stored
@@ -68,7 +68,8 @@ def test_one_db_serves_several_event_loops_in_several_threads(new_db: MakeDb) ->
         store = db.store(ALICE)
         for step in range(5):
             record = await stored(store, run(f"{number}", body=b"%d" % step))
-            assert await store.save_run(replace(record, total_tokens=1), session_state=None)
+            done = replace(record, total_tokens=1)
+            assert await store.save_run(done, session_state=None) is Saving.SAVED
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(lambda number: asyncio.run(work(number)), range(12)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from licet.db.base import Db
-from licet.db.records import RunQuery, RunStatus, SessionKey
+from licet.db.records import RunQuery, RunStatus, Saving, SessionKey
 from licet.errors import ConflictError, InvalidInputError, NotFoundError
 from tests.contract.rows import ADMIN, ALICE, BOB, everything, run, session, stored
 
@@ -77,7 +77,7 @@ async def test_history_is_the_last_completed_runs_oldest_first(db: Db) -> None:
 async def test_history_leaves_out_runs_that_did_not_complete(db: Db, status: RunStatus) -> None:
     store = db.store(ALICE)
     await stored(store, run(status=status))
-    begun = await store.begin_run(session(), run(status=RunStatus.COMPLETED), history_runs=9)
+    begun = await store.begin_run(session(), run(), history_runs=9)
     assert begun.history == ()
 
 
@@ -101,7 +101,7 @@ async def test_saving_writes_what_was_reached_and_nothing_else(db: Db) -> None:
         updated_at_us=record.updated_at_us + 10,
     )
     meddled = replace(reached, user_id="x", parent_run_id="y", component_id="z", created_at_us=1)
-    assert await store.save_run(meddled, session_state=None) is True
+    assert await store.save_run(meddled, session_state=None) is Saving.SAVED
     assert await store.get_run(KEY, record.run_id) == reached
 
 
@@ -127,7 +127,7 @@ async def test_a_run_that_was_deleted_while_it_ran_stays_deleted(db: Db) -> None
     store = db.store(ALICE)
     record = await stored(store, run())
     assert await store.delete_sessions([KEY]) == 1
-    assert await store.save_run(record, session_state={"a": 1}) is False
+    assert await store.save_run(record, session_state={"a": 1}) is Saving.ABSENT
     assert await everything(db) == []
 
 
@@ -136,14 +136,14 @@ async def test_a_deleted_run_does_not_write_into_a_new_session_of_that_id(db: Db
     record = await stored(store, run())
     await store.delete_sessions([KEY])
     await store.create_session(again)
-    assert await store.save_run(record, session_state={"old": True}) is False
+    assert await store.save_run(record, session_state={"old": True}) is Saving.ABSENT
     assert await everything(db) == [again]
 
 
 async def test_an_unknown_run_is_not_saved(db: Db) -> None:
     store = db.store(ALICE)
     await store.create_session(kept := session())
-    assert await store.save_run(run(), session_state={"a": 1}) is False
+    assert await store.save_run(run(), session_state={"a": 1}) is Saving.ABSENT
     assert await everything(db) == [kept]
 
 

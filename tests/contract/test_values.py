@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from licet.db.base import Access, Db, SessionChanges
 from licet.db.codec import MAX_KEY_BYTES
-from licet.db.records import RunQuery, SessionKey
+from licet.db.records import RunQuery, Saving, SessionKey
 from licet.errors import StorageError
 from tests.contract.rows import ALICE, everything, run, session, stored
 
@@ -159,5 +159,5 @@ async def test_nothing_is_found_under_a_key_that_cannot_be_stored(db: Db, bad: s
     assert await store.delete_sessions([key]) == 0
     assert await store.delete_sessions([SessionKey("alice", "s")], session_type=bad) == 0
     assert await store.total_tokens(key) == 0
-    assert await store.save_run(run(bad), session_state=None) is False
-    assert await store.save_run(run(run_id=bad), session_state=None) is False
+    assert await store.save_run(run(bad), session_state=None) is Saving.ABSENT
+    assert await store.save_run(run(run_id=bad), session_state=None) is Saving.ABSENT

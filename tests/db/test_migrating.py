@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from licet.db import audit_codec, codec, migrations, tables, trust_codec
+from licet.db import audit_codec, codec, migrations, tables, trust_codec, work_codec
 from licet.db.backend import Backend
 from licet.db.migrating import alembic_config, bring_up_to_date
 from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
+from licet.db.records import RunRecord, RunStatus, Saving, SessionRecord
 from licet.db.sqlite import SqliteBackend
 from licet.db.trust_records import TRUST_TOPIC, TrustChanges
+from licet.db.work_records import WORK_TOPIC, QueueLimits
 from licet.errors import StorageError
 from tests.contract.audit_rows import all_records, append, records
-from tests.contract.rows import everything, run, session
+from tests.contract.rows import ALICE, everything, run, session
 from tests.contract.trust_rows import revocation
+from tests.contract.work_rows import enqueued
 from tests.db.conftest import db_of
 
 OPEN = """
@@ -70,6 +74,18 @@ def bring_up_to(backend: Backend, revision: str) -> None:
     engine.dispose()
 
 
+def insert_before_executors(backend: Backend, kept: SessionRecord, record: RunRecord) -> None:
+    """Insert a session and a run of it, as revisions before 0004 have them."""
+    run_row = dict(zip(codec.RUN_COLUMNS, codec.run_row(record), strict=True))
+    del run_row["executor_id"], run_row["durable"]
+    session_row = dict(zip(codec.SESSION_COLUMNS, codec.session_row(kept), strict=True))
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        connection.execute(tables.sessions.insert().values(**session_row))
+        connection.execute(tables.runs.insert().values(**run_row))
+    engine.dispose()
+
+
 def test_migrations_and_tables_agree(backend: Backend) -> None:
     bring_up_to_date(backend)
     engine = backend.migrating()
@@ -101,7 +117,10 @@ def test_the_comparison_would_see_a_difference(backend: Backend) -> None:
 
 def test_rows_and_tables_agree() -> None:
     assert tuple(tables.sessions.c.keys()) == codec.SESSION_COLUMNS
-    assert tuple(tables.runs.c.keys()) == codec.RUN_COLUMNS
+    assert tuple(tables.runs.c.keys()) == (*codec.RUN_COLUMNS, "cancel_asked_at_us")
+    assert tuple(tables.jobs.c.keys()) == work_codec.JOB_COLUMNS
+    assert tuple(tables.once.c.keys()) == work_codec.ONCE_COLUMNS
+    assert tuple(tables.executors.c.keys()) == work_codec.EXECUTOR_COLUMNS
     assert tuple(tables.revocations.c.keys()) == trust_codec.REVOCATION_COLUMNS
     assert tuple(tables.service_accounts.c.keys()) == trust_codec.SERVICE_ACCOUNT_COLUMNS
     assert tuple(tables.audit.c.keys()) == audit_codec.RECORD_COLUMNS
@@ -130,19 +149,7 @@ def test_a_database_of_the_first_revision_keeps_its_rows_and_can_be_followed(
     bring_up_to(backend, "0001")
     assert backend.revision() == "0001"
     record, kept = run(), session()
-    engine = backend.migrating()
-    with engine.begin() as connection:
-        connection.execute(
-            tables.sessions.insert().values(
-                **dict(zip(codec.SESSION_COLUMNS, codec.session_row(kept), strict=True))
-            )
-        )
-        connection.execute(
-            tables.runs.insert().values(
-                **dict(zip(codec.RUN_COLUMNS, codec.run_row(record), strict=True))
-            )
-        )
-    engine.dispose()
+    insert_before_executors(backend, kept, record)
 
     async def use() -> None:
         db = db_of(url)
@@ -178,6 +185,33 @@ def test_a_database_of_the_second_revision_keeps_its_trust_and_can_be_audited(
         assert await db.audit().last_writer() is None
         _, of = await append(db, records(1, 3))
         assert await all_records(db) == of
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_the_third_revision_keeps_its_runs_and_can_be_worked_on(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0003")
+    record, kept = run(), session()
+    insert_before_executors(backend, kept, record)
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert await everything(db) == [kept, record]
+        assert await db.work().foreground_runs_of(None) == [record]
+        queued = await enqueued(db, "other")
+        claimed = await db.work().claim("e", limits=QueueLimits(), now_us=1)
+        assert claimed is not None
+        assert claimed.run.run_id == queued.run_id
+        assert await db.watch(WORK_TOPIC, after=-1, timeout_seconds=0) == 0
+        await db.work().raise_work()
+        assert await db.watch(WORK_TOPIC, after=0, timeout_seconds=30) == 1
+        done = replace(record, status=RunStatus.COMPLETED)
+        assert await db.store(ALICE).save_run(done, session_state=None) is Saving.SAVED
         await db.close()
 
     asyncio.run(use())

@@ -12,7 +12,7 @@ from licet.db.base import SessionChanges
 from licet.db.postgres import PostgresDb
 from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
-from licet.db.records import RunQuery, RunStatus, SessionKey
+from licet.db.records import RunQuery, RunStatus, Saving, SessionKey
 from licet.db.writer import UnavailableError
 from licet.db.writes import ContentionError
 from licet.errors import ConfigurationError, StorageError
@@ -132,7 +132,7 @@ async def test_while_the_server_is_down_everything_fails_and_nothing_hangs() -> 
         assert time.monotonic() - began < 20
         await asyncio.to_thread(server.start)
         assert await store.get_run(KEY, record.run_id) == record
-        assert await store.save_run(record, session_state=None) is True
+        assert await store.save_run(record, session_state=None) is Saving.SAVED
         assert len(await store.list_runs(KEY, RunQuery())) == 1
         await db.close()
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import Connection
 
+from licet.db import run_writes, writes
 from licet.db import sqlite as module
-from licet.db import writes
 from licet.db.records import RunQuery, SessionKey
 from licet.db.sqlite import SqliteBackend, SqliteDb
 from licet.db.writer import UnavailableError
@@ -193,7 +193,7 @@ async def test_a_commit_that_fails_is_told_and_stores_nothing(tmp_path: Path) ->
     db = SqliteDb(tmp_path / "licet.db")
     await db.open()
     connection = SqliteBackend(db.db_file).connect()
-    orphan = writes.begin_run(session(), run(), history_runs=0).statements[2]
+    orphan = run_writes.begin_run(session(), run(), history_runs=0).statements[2]
     connection.execute([Statement("PRAGMA defer_foreign_keys = ON", ()), orphan])
     with pytest.raises(UnavailableError, match="FOREIGN KEY") as caught:
         connection.commit()
@@ -221,8 +221,8 @@ async def test_rows_are_found_by_their_keys(tmp_path: Path) -> None:
     connection = backend._connection()
     record = run()
     every = (
-        *writes.begin_run(session(), record, history_runs=3).statements,
-        *writes.save_run(record, session_state=None).statements,
+        *run_writes.begin_run(session(), record, history_runs=3).statements,
+        *run_writes.save_run(record, session_state=None).statements,
         *writes.delete_sessions([record.session_key], session_type=None).statements,
     )
     for sql, parameters in every:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from licet.db import run_writes
 from licet.db import writer as module
-from licet.db import writes
 from licet.db.migrating import bring_up_to_date
 from licet.db.sqlite import SqliteBackend
 from licet.db.writer import GroupWriter, UnavailableError, WriteConnection
@@ -83,7 +83,7 @@ def working(trial: Trial) -> Iterator[GroupWriter]:
 
 def begin(name: str) -> Write[Any]:
     record = run(name, run_id=name)
-    return writes.begin_run(session(name), record, history_runs=0)
+    return run_writes.begin_run(session(name), record, history_runs=0)
 
 
 def times(number: int, error: Exception) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from licet.agent.run import AgentRun, RunRequest
 from licet.authn.principal import Principal
 from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import RunRecord, RunStatus, SessionKey
+from licet.db.records import RunRecord, RunStatus, Saving, SessionKey
 from licet.models.base import ModelRequest
 from licet.runs.foreground import ForegroundRuns
 from licet.testing import Fail, Say, ScriptedModel
@@ -154,7 +154,7 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
+    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> Saving:
         self.ending.set()
         await self.gate.wait()
         return await self._inner.save_run(run, session_state=session_state)

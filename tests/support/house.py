@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -14,7 +14,7 @@ from licet.agent import Agent
 from licet.agent.output import Metrics, RunInput, RunOutput
 from licet.authn.principal import owner_key
 from licet.db.base import Access, Db, Store
-from licet.db.records import RunRecord, RunStatus, SessionKey, SessionQuery, SessionRecord
+from licet.db.records import RunRecord, RunStatus, Saving, SessionKey, SessionQuery, SessionRecord
 from licet.models.message import Message
 from tests.support.live import serve
 from tests.support.world import World
@@ -93,7 +93,7 @@ class House:
         at = values.get("at", 1)
         session = _session(subject, session_id, first_input=values.get("asked", "hi"), at=at)
         record = _run(subject, session_id, run_id, **values)
-        self._in(self.main, lambda store: store.begin_run(session, record, history_runs=0))
+        self._in(self.main, lambda store: _stored(store, session, record))
 
     def session(self, subject: str, session_id: str, db: Db | None = None) -> SessionRecord | None:
         """The session as it is stored now."""
@@ -110,6 +110,12 @@ class House:
 
 def _everything(db: Db) -> Store:
     return db.store(Access("", sees_all=True))
+
+
+async def _stored(store: Store, session: SessionRecord, record: RunRecord) -> None:
+    await store.begin_run(session, replace(record, status=RunStatus.RUNNING), history_runs=0)
+    if record.status is not RunStatus.RUNNING:
+        assert await store.save_run(record, session_state=None) is Saving.SAVED
 
 
 def _session(subject: str, session_id: str, *, at: float = 1, **values: Any) -> SessionRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from licet.agent import Agent
@@ -105,6 +105,17 @@ class World:
             content="Olga's secret answer",
             messages=(Message(role="user", content="Olga's secret question"),),
         )
+        run = RunRecord(
+            owner=owner,
+            session_id=SESSION_ID,
+            run_id=RUN_ID,
+            component_id="alpha",
+            user_id=OWNER,
+            status=RunStatus.RUNNING,
+            body=output.to_json(),
+            created_at_us=1_000_000,
+            updated_at_us=1_000_000,
+        )
         await store.begin_run(
             SessionRecord(
                 owner=owner,
@@ -115,19 +126,10 @@ class World:
                 created_at_us=1_000_000,
                 updated_at_us=1_000_000,
             ),
-            RunRecord(
-                owner=owner,
-                session_id=SESSION_ID,
-                run_id=RUN_ID,
-                component_id="alpha",
-                user_id=OWNER,
-                status=RunStatus.COMPLETED,
-                body=output.to_json(),
-                created_at_us=1_000_000,
-                updated_at_us=1_000_000,
-            ),
+            run,
             history_runs=0,
         )
+        await store.save_run(replace(run, status=RunStatus.COMPLETED), session_state=None)
 
     def seed_trust(self) -> tuple[str, str]:
         """A new service account and a new revocation, neither of anybody here; their ids."""

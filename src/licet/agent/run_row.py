@@ -13,7 +13,7 @@ import msgspec
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.output import RunOutput
 from licet.db.base import Store
-from licet.db.records import BegunRun, RunRecord, RunStatus, SessionRecord
+from licet.db.records import BegunRun, RunRecord, RunStatus, Saving, SessionKey, SessionRecord
 from licet.errors import LicetError, StorageUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -37,13 +37,23 @@ class RunRow:
         owner: whose it is.
         began: when the run began, in epoch seconds.
         now: gives epoch seconds.
+        executor_id: the process that works on it, where processes are told apart.
     """
 
-    def __init__(self, store: Store, *, owner: str, began: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        owner: str,
+        began: float,
+        now: Callable[[], float],
+        executor_id: str | None = None,
+    ) -> None:
         self._store = store
         self._owner = owner
         self._began_us = int(began * 1_000_000)
         self._now = now
+        self._executor_id = executor_id
         self._stored_state = b"{}"
 
     async def begin(
@@ -69,11 +79,15 @@ class RunRow:
         return begun
 
     async def end(self, output: RunOutput) -> RunOutput:
-        """Store what was reached; answers it, or the failure where it cannot be stored."""
+        """Store what was reached; answers it, or the failure where it cannot be stored.
+
+        Where somebody else has ended the run, or works on it now, the answer is what they stored.
+        """
         try:
             state = output.session_state or {}
             changed = _state_json(state) != self._stored_state
-            await self._save(self._record(output), state if changed else None)
+            saving = await self._save(self._record(output), state if changed else None)
+            return await self._stored(output) if saving is Saving.REFUSED else output
         except Exception as error:
             # A tool's value or the answer's own may be what cannot be written: then it is no
             # LicetError, and the run must not seem to work for ever.
@@ -81,19 +95,23 @@ class RunRow:
             failed = self._failure(output, error)
             # Mostly it is a value that cannot be: without it the row says at least why it ended.
             with suppress(LicetError):
-                await self._store.save_run(self._record(failed), session_state=None)
+                saving = await self._store.save_run(self._record(failed), session_state=None)
+                return await self._stored(failed) if saving is Saving.REFUSED else failed
             return failed
-        return output
 
-    async def _save(self, record: RunRecord, state: dict[str, Any] | None) -> None:
+    async def _save(self, record: RunRecord, state: dict[str, Any] | None) -> Saving:
         for delay_seconds in _RETRY_AFTER_SECONDS:
             try:
-                await self._store.save_run(record, session_state=state)
+                return await self._store.save_run(record, session_state=state)
             except StorageUnavailableError:
                 await asyncio.sleep(delay_seconds)
-            else:
-                return
-        await self._store.save_run(record, session_state=state)
+        return await self._store.save_run(record, session_state=state)
+
+    async def _stored(self, output: RunOutput) -> RunOutput:
+        """The run as it is stored; what was reached here, where it was deleted meanwhile."""
+        key = SessionKey(self._owner, output.session_id)
+        run = await self._store.get_run(key, output.run_id)
+        return output if run is None else RunOutput.from_json(run.body)
 
     def _failure(self, output: RunOutput, error: Exception) -> RunOutput:
         # Other errors may name hosts and files, or hold anything: their text goes to the log.
@@ -119,6 +137,7 @@ class RunRow:
             total_tokens=output.metrics.total_tokens if output.metrics else 0,
             created_at_us=self._began_us,
             updated_at_us=int(self._now() * 1_000_000),
+            executor_id=self._executor_id,
         )
 
 

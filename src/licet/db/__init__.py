@@ -19,6 +19,7 @@ from licet.db.records import (
     RunQuery,
     RunRecord,
     RunStatus,
+    Saving,
     SessionKey,
     SessionPage,
     SessionQuery,
@@ -36,11 +37,24 @@ from licet.db.trust_records import (
     ServiceAccountRecord,
     TrustChanges,
 )
+from licet.db.work_base import WorkStore
+from licet.db.work_records import (
+    WORK_TOPIC,
+    ClaimedRun,
+    ExecutorEnd,
+    ExecutorRecord,
+    JobRecord,
+    Once,
+    QueueFullError,
+    QueueLimits,
+    RepeatedRequestError,
+)
 
 __all__ = [
     "AUDIT_FIELDS",
     "NOBODY",
     "TRUST_TOPIC",
+    "WORK_TOPIC",
     "Access",
     "AuditBatch",
     "AuditCursor",
@@ -49,7 +63,15 @@ __all__ = [
     "AuditStore",
     "AuditWriter",
     "BegunRun",
+    "ClaimedRun",
     "Db",
+    "ExecutorEnd",
+    "ExecutorRecord",
+    "JobRecord",
+    "Once",
+    "QueueFullError",
+    "QueueLimits",
+    "RepeatedRequestError",
     "RevocationKind",
     "RevocationPage",
     "RevocationQuery",
@@ -57,6 +79,7 @@ __all__ = [
     "RunQuery",
     "RunRecord",
     "RunStatus",
+    "Saving",
     "ServiceAccountPage",
     "ServiceAccountQuery",
     "ServiceAccountRecord",
@@ -68,4 +91,5 @@ __all__ = [
     "Store",
     "TrustChanges",
     "TrustStore",
+    "WorkStore",
 ]

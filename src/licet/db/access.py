@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from licet.db.base import Access
+from typing import Final
+
+from licet.db.base import NOBODY, Access
 from licet.db.codec import storable
-from licet.db.records import RunRecord, SessionKey, SessionRecord
+from licet.db.records import RunRecord, RunStatus, SessionKey, SessionRecord
+from licet.db.run_states import FIRST
+from licet.db.work_records import JobRecord, Once
 from licet.errors import InvalidInputError, NotFoundError
+
+THE_SERVER: Final = Access(NOBODY, sees_all=True)
+"""The server itself, which works on everybody's runs and never on behalf of a caller."""
 
 
 def require_reach(access: Access, session: SessionRecord) -> None:
@@ -26,6 +33,50 @@ def require_same_session(session: SessionRecord, run: RunRecord) -> None:
     """
     if run.session_key != session.key:
         raise InvalidInputError("run", "expected the owner and the session_id of its session")
+
+
+def require_own_request(access: Access, once: Once | None) -> None:
+    """Refuse to note a request as that of somebody whom the access does not reach.
+
+    Raises:
+        InvalidInputError: the owner is not reached.
+    """
+    if once is not None and not access.reaches(once.owner):
+        raise InvalidInputError("once", "expected an owner whom this access reaches")
+
+
+def require_first_state(run: RunRecord) -> None:
+    """Refuse to begin a run in a state that it has to get into, or one that has to be enqueued.
+
+    Raises:
+        InvalidInputError: no run begins in that state.
+    """
+    if run.status not in FIRST:
+        raise InvalidInputError("status", f"expected one of {', '.join(sorted(FIRST))}")
+    if run.durable and run.status is RunStatus.PENDING:
+        raise InvalidInputError("durable", "expected a job, with which a durable run is enqueued")
+
+
+def require_queueable(run: RunRecord, job: JobRecord) -> None:
+    """Refuse to enqueue what no process could claim.
+
+    Raises:
+        InvalidInputError: it is not durable, does not wait, or the job is another run's.
+    """
+    if not run.durable or run.status is not RunStatus.PENDING or run.executor_id is not None:
+        raise InvalidInputError("run", "expected a durable run, PENDING, that nobody works on")
+    if job.run_id != run.run_id:
+        raise InvalidInputError("job", "expected the run_id of its run")
+
+
+def require_working(run: RunRecord) -> None:
+    """Refuse to work on a run that is not to be RUNNING.
+
+    Raises:
+        InvalidInputError: it is in another state.
+    """
+    if run.status is not RunStatus.RUNNING:
+        raise InvalidInputError("status", "expected RUNNING")
 
 
 def may_exist(access: Access, key: SessionKey) -> bool:

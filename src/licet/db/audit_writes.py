@@ -14,12 +14,12 @@ from licet.db.audit_codec import (
     writer_row,
 )
 from licet.db.audit_records import AuditBatch, AuditRecord, AuditWriter
-from licet.db.writes import Answer, Statement, Write
+from licet.db.writes import AFTER_ALL_OWNERS, Answer, Statement, Write
 from licet.errors import ConflictError
 
 # After every session, since those are what requests wait for, and before trust, which is what all
 # processes wait for.
-_KEY = (chr(0x10FFFF), "audit")
+_KEY = (AFTER_ALL_OWNERS, "audit")
 
 
 def _insert(table: str, columns: Sequence[str], rows: str) -> str:

@@ -77,6 +77,12 @@ class Backend(Protocol):
         values of a row, in their order, with SQL types. One value to send makes any number of rows.
         """
 
+    def passing_locked(self, table: str) -> str:
+        """SQL at the end of a SELECT that locks the rows of a table, named as it is there.
+
+        Rows that another process has locked are passed over. "": writers never meet.
+        """
+
     def reading(self, connections: int) -> Engine:
         """An engine with at most that many connections, for reads outside of any transaction.
 

@@ -16,12 +16,15 @@ from licet.db.records import (
     BegunRun,
     RunQuery,
     RunRecord,
+    Saving,
     SessionKey,
     SessionPage,
     SessionQuery,
     SessionRecord,
 )
 from licet.db.trust_base import TrustStore
+from licet.db.work_base import WorkStore
+from licet.db.work_records import JobRecord, Once, QueueLimits
 
 NOBODY = ""
 """The owner of rows that were written without authorization."""
@@ -53,7 +56,12 @@ class Store(Protocol):
     """Rows as one access sees them. Every method may raise ``StorageError``."""
 
     async def begin_run(
-        self, session: SessionRecord, run: RunRecord, *, history_runs: int
+        self,
+        session: SessionRecord,
+        run: RunRecord,
+        *,
+        history_runs: int,
+        once: Once | None = None,
     ) -> BegunRun:
         """Store a new run, and its session if there is none yet, before any model is called.
 
@@ -63,14 +71,50 @@ class Store(Protocol):
 
         Raises:
             ConflictError: a run of that id exists.
+            InvalidInputError: no run begins in that state (``run_states.FIRST``).
             NotFoundError: ``session.owner`` is not reached by this access.
+            RepeatedRequestError: ``once`` was used before.
         """
 
-    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
+    async def enqueue_run(
+        self,
+        session: SessionRecord,
+        run: RunRecord,
+        job: JobRecord,
+        *,
+        limits: QueueLimits,
+        once: Once | None = None,
+    ) -> None:
+        """Store a new durable run, PENDING, with what it needs to be worked on. One transaction.
+
+        Whoever calls this wakes who works (``WorkStore.raise_work``).
+
+        Raises:
+            QueueFullError: ``limits.waiting`` runs wait already.
+            LicetError: as ``begin_run``.
+        """
+
+    async def work_on_run(self, run: RunRecord, *, history_runs: int) -> BegunRun | None:
+        """As ``save_run`` of a RUNNING run without a state; answers what ``begin_run`` would.
+
+        None, and nothing is written, where ``save_run`` would not be SAVED.
+        """
+
+    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> Saving:
         """Write the state that a run has reached, and the session's state if it is given.
 
-        Answers False, and writes nothing, when the run (or its session) was deleted meanwhile.
+        Only where its new status may follow the stored one (``run_states``), and the stored run is
+        of the same ``executor_id``. What is not SAVED has written nothing.
         """
+
+    async def ask_to_cancel(self, key: SessionKey, run_id: str, *, now_us: int) -> bool:
+        """Ask the process that works on a RUNNING run to stop it; raises ``WORK_TOPIC``'s number.
+
+        Asked again, it stays asked. False: there is no such run, or it is not RUNNING.
+        """
+
+    async def find_run(self, run_id: str) -> RunRecord | None:
+        """The run of that id, whichever session of whichever owner this access reaches it is in."""
 
     async def get_run(self, key: SessionKey, run_id: str) -> RunRecord | None:
         """One run of a session."""
@@ -131,6 +175,9 @@ class Db(Protocol):
 
     def audit(self) -> AuditStore:
         """The audit trail. Costs nothing; opens the database at its first use."""
+
+    def work(self) -> WorkStore:
+        """Who works on runs, and on which. Costs nothing; opens the database at its first use."""
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

@@ -39,6 +39,8 @@ RUN_COLUMNS = (
     "total_tokens",
     "created_at_us",
     "updated_at_us",
+    "executor_id",
+    "durable",
 )
 
 MAX_KEY_BYTES = 800
@@ -47,7 +49,7 @@ MAX_KEY_BYTES = 800
 MAX_INTEGER = 2**63 - 1
 """The largest number that a BIGINT column holds."""
 
-_INDEXED = frozenset({"owner", "session_id", "run_id"})
+_INDEXED = frozenset({"owner", "session_id", "run_id", "executor_id"})
 
 
 def storable(*texts: str | None) -> bool:
@@ -136,26 +138,28 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
         run.user_id,
         run.parent_run_id,
         run.status.value,
-        body_text(run),
+        text_of(run.body, f"run {run.run_id!r}: the body"),
         run.total_tokens,
         run.created_at_us,
         run.updated_at_us,
+        run.executor_id,
+        int(run.durable),
     )
     return checked(row, RUN_COLUMNS, indexed=_INDEXED)
 
 
-def body_text(run: RunRecord) -> str:
-    """A run's body as text.
+def text_of(json: bytes, name: str) -> str:
+    """JSON that somebody has encoded, as text; ``name`` is what the message calls it.
 
     Raises:
         StorageError: it is no UTF-8, or holds a raw NUL, which no JSON does.
     """
     try:
-        text = run.body.decode()
+        text = json.decode()
     except UnicodeDecodeError as error:
-        raise StorageError(f"run {run.run_id!r}: the body is not UTF-8") from error
+        raise StorageError(f"{name} is not UTF-8") from error
     if "\0" in text:
-        raise StorageError(f"run {run.run_id!r}: the body holds a raw NUL; JSON escapes it")
+        raise StorageError(f"{name} holds a raw NUL; JSON escapes it")
     return text
 
 
@@ -182,6 +186,8 @@ def run_record(row: Sequence[Any]) -> RunRecord:
         total_tokens=row[8],
         created_at_us=row[9],
         updated_at_us=row[10],
+        executor_id=row[11],
+        durable=bool(row[12]),
     )
 
 

@@ -127,6 +127,10 @@ class PostgresBackend:
         )
         return f"(SELECT {values} FROM jsonb_array_elements(?::jsonb))"  # noqa: S608 - constants
 
+    def passing_locked(self, table: str) -> str:
+        """The lock that an UPDATE takes: others may still insert rows that refer to the row."""
+        return f"FOR NO KEY UPDATE OF {table} SKIP LOCKED"
+
     def reading(self, connections: int) -> Engine:
         """An engine for reads, each statement a transaction; with row-level security each read."""
         pool: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_recycle": 1800}

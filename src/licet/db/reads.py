@@ -20,6 +20,12 @@ def one_run(key: SessionKey, run_id: str) -> Select[Any]:
     return select(*_run_values).where(*_of_session(key), runs.c.run_id == run_id)
 
 
+def run_called(run_id: str, access: Access) -> Select[Any]:
+    """The run with that id, whichever session it is in."""
+    reached = [] if access.sees_all else [runs.c.owner == access.owner]
+    return select(*_run_values).where(runs.c.run_id == run_id, *reached)
+
+
 def runs_of(key: SessionKey, query: RunQuery) -> Select[Any]:
     """The runs of a session, oldest first."""
     wanted = _of_session(key)

@@ -52,9 +52,23 @@ class SessionRecord:
         return SessionKey(self.owner, self.session_id)
 
 
+class Saving(StrEnum):
+    """What came of storing what a run has reached."""
+
+    SAVED = "saved"
+    ABSENT = "absent"
+    """The run, or its session, was deleted meanwhile."""
+    REFUSED = "refused"
+    """It has ended already, or somebody else works on it; ``run_states`` says what may follow."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run of one session."""
+    """One run of one session.
+
+    ``executor_id`` names the process that works on it, or did last; None: none has yet, or it was
+    put back. ``durable``: when that process dies, another one goes on with it.
+    """
 
     owner: str
     session_id: str
@@ -67,6 +81,8 @@ class RunRecord:
     total_tokens: int = 0
     created_at_us: int
     updated_at_us: int
+    executor_id: str | None = None
+    durable: bool = False
 
     @property
     def session_key(self) -> SessionKey:

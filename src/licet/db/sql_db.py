@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from licet.db.access import THE_SERVER
 from licet.db.audit_base import AuditStore
 from licet.db.backend import Backend, Listener
 from licet.db.base import Access, Store
@@ -17,10 +18,12 @@ from licet.db.reading import OwnReader, answered
 from licet.db.sql_audit import sql_audit
 from licet.db.sql_store import sql_store
 from licet.db.sql_trust import sql_trust
+from licet.db.sql_work import sql_work
 from licet.db.trust_base import TrustStore
 from licet.db.watching import Waiters, wait_for_change
+from licet.db.work_base import WorkStore
 from licet.db.writer import GroupWriter
-from licet.db.writes import Write
+from licet.db.writes import Write, together
 from licet.errors import StorageError
 
 if TYPE_CHECKING:
@@ -73,6 +76,10 @@ class SqlDb:
         """The audit trail. Costs nothing; opens the database at its first use."""
         return sql_audit(self, self._backend)
 
+    def work(self) -> WorkStore:
+        """Who works on runs, and on which. Costs nothing; opens the database at its first use."""
+        return sql_work(self, self._backend)
+
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.
 
@@ -82,17 +89,32 @@ class SqlDb:
         parts = await self._opened()
         return await parts.watch(topic, after=after, timeout_seconds=timeout_seconds)
 
-    async def write(self, write: Write[T], *, access: Access | None = None) -> T:
-        """Commit a write, together with those that wait beside it.
+    async def write(
+        self,
+        write: Write[T],
+        *,
+        access: Access | None = None,
+        beside: Write[None] | None = None,
+    ) -> T:
+        """Commit a write, together with those that wait with it.
 
         Where the database guards its rows, ``access`` says which sessions and runs the write
         reaches; None: not one.
+
+        Args:
+            write: what is answered.
+            access: on whose behalf.
+            beside: a write of the server's own, which reaches everything and comes after the other:
+                both are committed, or neither.
 
         Raises:
             StorageError: it is not stored; the message says so where that is not certain.
         """
         parts = await self._opened()
-        return await parts.writer.write(self._backend.guarded_write(write, access))
+        guarded = self._backend.guarded_write(write, access)
+        if beside is not None:
+            guarded = together(guarded, self._backend.guarded_write(beside, THE_SERVER))
+        return await parts.writer.write(guarded)
 
     async def read(self, query: Callable[[Connection], T], *, access: Access | None = None) -> T:
         """Answer a query in a reading thread. It may be asked twice, if the connection breaks.

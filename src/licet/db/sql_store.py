@@ -6,19 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from licet.db import writes
-from licet.db.access import may_exist, require_reach, require_same_session
+from licet.db import run_writes, work_writes, writes
+from licet.db.access import (
+    may_exist,
+    require_first_state,
+    require_own_request,
+    require_queueable,
+    require_reach,
+    require_same_session,
+    require_working,
+)
 from licet.db.base import Access, SessionChanges, Store
 from licet.db.codec import run_record, session_record, storable
 from licet.db.records import (
     BegunRun,
     RunQuery,
     RunRecord,
+    Saving,
     SessionKey,
     SessionPage,
     SessionQuery,
     SessionRecord,
 )
+from licet.db.work_codec import check_time
+from licet.db.work_records import JobRecord, Once, QueueLimits
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -31,8 +42,17 @@ T = TypeVar("T")
 class SqlWork(Protocol):
     """What a store asks of its database."""
 
-    async def write(self, write: writes.Write[T], *, access: Access | None = None) -> T:
-        """Commit a write. Without an access it may reach no session and no run."""
+    async def write(
+        self,
+        write: writes.Write[T],
+        *,
+        access: Access | None = None,
+        beside: writes.Write[None] | None = None,
+    ) -> T:
+        """Commit a write. Without an access it may reach no session and no run.
+
+        ``beside`` is the server's own, which reaches everything: both are committed, or neither.
+        """
 
     async def read(self, query: Callable[[Connection], T], *, access: Access | None = None) -> T:
         """Answer a query. Without an access it may reach no session and no run."""
@@ -49,19 +69,70 @@ class _SqlStore(Store):
     access: Access
 
     async def begin_run(
-        self, session: SessionRecord, run: RunRecord, *, history_runs: int
+        self,
+        session: SessionRecord,
+        run: RunRecord,
+        *,
+        history_runs: int,
+        once: Once | None = None,
     ) -> BegunRun:
-        require_reach(self.access, session)
-        require_same_session(session, run)
-        return await self._write(writes.begin_run(session, run, history_runs=history_runs))
+        self._require(session, run, once)
+        require_first_state(run)
+        return await self._write(
+            run_writes.begin_run(session, run, history_runs=history_runs, once=once)
+        )
 
-    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> bool:
-        if not (may_exist(self.access, run.session_key) and storable(run.run_id)):
+    async def enqueue_run(
+        self,
+        session: SessionRecord,
+        run: RunRecord,
+        job: JobRecord,
+        *,
+        limits: QueueLimits,
+        once: Once | None = None,
+    ) -> None:
+        self._require(session, run, once)
+        require_queueable(run, job)
+        write = run_writes.enqueue_run(session, run, job, once=once)
+        # An owner does not see how many runs wait: that is for the server to count.
+        room = None if limits.waiting is None else work_writes.check_room(limits.waiting)
+        await self.db.write(write, access=self.access, beside=room)
+
+    async def work_on_run(self, run: RunRecord, *, history_runs: int) -> BegunRun | None:
+        if not self._may_be(run.session_key, run.run_id):
+            return None
+        require_working(run)
+        return await self._write(run_writes.work_on_run(run, history_runs=history_runs))
+
+    async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> Saving:
+        if not self._may_be(run.session_key, run.run_id):
+            return Saving.ABSENT
+        if await self._write(run_writes.save_run(run, session_state=session_state)):
+            return Saving.SAVED
+        # Asked afterwards, since it hardly ever has to be: a run that is gone does not come back.
+        found = await self.get_run(run.session_key, run.run_id)
+        return Saving.ABSENT if found is None else Saving.REFUSED
+
+    async def ask_to_cancel(self, key: SessionKey, run_id: str, *, now_us: int) -> bool:
+        if not self._may_be(key, run_id):
             return False
-        return await self._write(writes.save_run(run, session_state=session_state))
+        check_time(now_us)
+        if not await self._write(run_writes.ask_to_cancel(key, run_id, now_us=now_us)):
+            return False
+        # By itself: who holds the row of the topic waits for no run.
+        await self.db.write(work_writes.raise_work())
+        return True
+
+    async def find_run(self, run_id: str) -> RunRecord | None:
+        if not storable(run_id, self.access.owner):
+            return None
+        from licet.db import reads
+
+        rows = await self._rows(reads.run_called(run_id, self.access))
+        return run_record(rows[0]) if rows else None
 
     async def get_run(self, key: SessionKey, run_id: str) -> RunRecord | None:
-        if not (may_exist(self.access, key) and storable(run_id)):
+        if not self._may_be(key, run_id):
             return None
         from licet.db import reads
 
@@ -124,6 +195,14 @@ class _SqlStore(Store):
 
         rows = await self._rows(reads.tokens_of(key))
         return int(rows[0][0])
+
+    def _require(self, session: SessionRecord, run: RunRecord, once: Once | None) -> None:
+        require_reach(self.access, session)
+        require_same_session(session, run)
+        require_own_request(self.access, once)
+
+    def _may_be(self, key: SessionKey, run_id: str) -> bool:
+        return may_exist(self.access, key) and storable(run_id)
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         return await self.db.read(

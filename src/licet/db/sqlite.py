@@ -150,6 +150,10 @@ class SqliteBackend:
         rows = "(SELECT value FROM json_each(?) LIMIT -1)"
         return f"(SELECT {values} FROM {rows})"  # noqa: S608 - constants
 
+    def passing_locked(self, table: str) -> str:  # noqa: ARG002 - there are no locks of rows
+        """Nothing: one process writes at a time."""
+        return ""
+
     def reading(self, connections: int) -> Engine:
         """An engine of connections that cannot write. They do not wait for the writer."""
         from sqlalchemy import create_engine

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, MetaData, Table, Text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from licet.db.work_codec import UNENDED_SQL
 
 metadata = MetaData()
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 sessions = Table(
     "licet_sessions",
@@ -40,6 +58,10 @@ runs = Table(
     Column("total_tokens", BigInteger, nullable=False),
     Column("created_at_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
+    Column("executor_id", Text),
+    Column("durable", BigInteger, nullable=False, server_default=text("0")),
+    # What is no part of a record: when somebody asked for the run to be stopped.
+    Column("cancel_asked_at_us", BigInteger),
     # The key makes a run without its session impossible, also when another process deletes it.
     ForeignKeyConstraint(
         ["owner", "session_id"],
@@ -48,6 +70,70 @@ runs = Table(
         ondelete="CASCADE",
     ),
     Index("licet_runs_of_session", "owner", "session_id", "created_at_us"),
+    # The queue, which is PENDING and of no executor; and what each executor is at work on. Neither
+    # grows with the runs that have ended.
+    Index(
+        "licet_runs_unended",
+        "status",
+        "executor_id",
+        "created_at_us",
+        "run_id",
+        **_where(UNENDED_SQL),
+    ),
+    # Whether a run is the next of its session.
+    Index(
+        "licet_runs_queued",
+        "owner",
+        "session_id",
+        "status",
+        "created_at_us",
+        "run_id",
+        **_where(f"durable = 1 AND {UNENDED_SQL}"),
+    ),
+)
+
+# What a durable run needs to be worked on by any process; its owner, so that it can be guarded.
+jobs = Table(
+    "licet_jobs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("principal_key", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("snapshot", Text),
+    Column("created_at_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["run_id"], ["licet_runs.run_id"], name="licet_jobs_run", ondelete="CASCADE"
+    ),
+)
+
+# Requests that are to be done once: whose each was, and in whose session the run is.
+once = Table(
+    "licet_once",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("session_owner", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["run_id"], ["licet_runs.run_id"], name="licet_once_run", ondelete="CASCADE"
+    ),
+    # Who deletes a run looks here for its request.
+    Index("licet_once_of_run", "run_id"),
+)
+
+executors = Table(
+    "licet_executors",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_at_us", BigInteger, nullable=False),
+    Column("beats", BigInteger, nullable=False),
+    Column("ended", Text),
+    Column("settled", BigInteger, nullable=False),
 )
 
 # One row a topic. What changes something of a topic raises its number in the same transaction.

@@ -22,13 +22,20 @@ from licet.db.trust_codec import (
     service_account_row,
 )
 from licet.db.trust_records import TRUST_TOPIC, RevocationRecord, Rotation, ServiceAccountRecord
-from licet.db.writes import Answer, Statement, Write
+from licet.db.writes import (
+    AFTER_ALL_OWNERS,
+    Answer,
+    Statement,
+    Write,
+    lock_topic,
+    raise_topic,
+)
 
 # After every session: of all that a transaction locks, this is what others wait for most.
-_KEY = (chr(0x10FFFF), TRUST_TOPIC)
+_KEY = (AFTER_ALL_OWNERS, TRUST_TOPIC)
 
-_RAISE = Statement("UPDATE licet_changes SET number = number + 1 WHERE topic = ?", (TRUST_TOPIC,))
-_LOCK = Statement("UPDATE licet_changes SET number = number WHERE topic = ?", (TRUST_TOPIC,))
+_RAISE = raise_topic(TRUST_TOPIC)
+_LOCK = lock_topic(TRUST_TOPIC)
 _NUMBER = f"(SELECT number FROM licet_changes WHERE topic = '{TRUST_TOPIC}')"  # noqa: S608 - a constant
 
 

@@ -3,29 +3,31 @@
 No statement of a write depends on the answer of another, so that a database can be sent many writes
 at once. Two processes that lock in one order do not wait for each other in a circle: the writes of
 one transaction go by their keys, and each of them locks the session's row before its runs' rows.
-Here are the writes of sessions and runs: every statement carries the owner.
+Here are the writes of sessions, those of runs are in ``run_writes``: every statement carries the
+owner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from licet.db.base import SessionChanges
 from licet.db.codec import (
-    RUN_COLUMNS,
     SESSION_COLUMNS,
     json_text,
-    run_row,
     session_record,
     session_row,
     storable,
 )
-from licet.db.records import BegunRun, RunRecord, RunStatus, SessionKey, SessionRecord
-from licet.errors import ConflictError, StorageError, StorageUnavailableError
+from licet.db.records import SessionKey, SessionRecord
+from licet.errors import StorageError, StorageUnavailableError
 
 T = TypeVar("T")
+
+AFTER_ALL_OWNERS: Final = chr(0x10FFFF)
+"""The first part of the keys of writes that lock what all processes share: last in each group."""
 
 
 class Statement(NamedTuple):
@@ -60,7 +62,20 @@ class ContentionError(StorageUnavailableError):
     """Another process changed the same rows meanwhile: nothing was written, try again."""
 
 
-def _insert(table: str, columns: Sequence[str], conflict: str) -> str:
+def together(first: Write[T], second: Write[None]) -> Write[T]:
+    """Two writes as one, which answers what the first does. An error of either undoes both."""
+    count = len(first.statements)
+
+    def conclude(answers: Sequence[Answer]) -> T:
+        result = first.conclude(answers[:count])
+        second.conclude(answers[count:])
+        return result
+
+    return Write(first.key, (*first.statements, *second.statements), conclude)
+
+
+def insert_unless_known(table: str, columns: Sequence[str], conflict: str) -> str:
+    """SQL that inserts a row unless there is one of its key; ``conflict`` names its columns."""
     marks = ", ".join("?" * len(columns))
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) "  # noqa: S608 - constants
@@ -68,26 +83,20 @@ def _insert(table: str, columns: Sequence[str], conflict: str) -> str:
     )
 
 
-_INSERT_SESSION = _insert("licet_sessions", SESSION_COLUMNS, "owner, session_id")
-_INSERT_RUN = _insert("licet_runs", RUN_COLUMNS, "run_id")
-_SELECT_SESSION = (
+def raise_topic(topic: str) -> Statement:
+    """Give a topic its next number. Its row stays locked up to the commit."""
+    return Statement("UPDATE licet_changes SET number = number + 1 WHERE topic = ?", (topic,))
+
+
+def lock_topic(topic: str) -> Statement:
+    """Lock a topic's row up to the commit, and tell nobody."""
+    return Statement("UPDATE licet_changes SET number = number WHERE topic = ?", (topic,))
+
+
+INSERT_SESSION: Final = insert_unless_known("licet_sessions", SESSION_COLUMNS, "owner, session_id")
+SELECT_SESSION: Final = (
     f"SELECT {', '.join(SESSION_COLUMNS)} FROM licet_sessions "  # noqa: S608 - constants
     "WHERE owner = ? AND session_id = ?"
-)
-_SELECT_HISTORY = (
-    "SELECT body FROM licet_runs "
-    "WHERE owner = ? AND session_id = ? AND component_id = ? AND status = ? AND run_id <> ? "
-    "ORDER BY created_at_us DESC, run_id DESC LIMIT ?"
-)
-_TOUCH_SESSION = (
-    "UPDATE licet_sessions SET session_state = COALESCE(?, session_state), "
-    "updated_at_us = CASE WHEN updated_at_us < ? THEN ? ELSE updated_at_us END "
-    "WHERE owner = ? AND session_id = ? AND EXISTS (SELECT 1 FROM licet_runs "
-    "WHERE run_id = ? AND owner = ? AND session_id = ?)"
-)
-_UPDATE_RUN = (
-    "UPDATE licet_runs SET status = ?, body = ?, total_tokens = ?, updated_at_us = ? "
-    "WHERE run_id = ? AND owner = ? AND session_id = ?"
 )
 _UPDATE_SESSION = (
     "UPDATE licet_sessions SET session_name = COALESCE(?, session_name), "
@@ -97,52 +106,9 @@ _UPDATE_SESSION = (
 _DELETE_SESSION = "DELETE FROM licet_sessions WHERE owner = ? AND session_id = ?"
 
 
-def begin_run(session: SessionRecord, run: RunRecord, *, history_runs: int) -> Write[BegunRun]:
-    """Insert a run, and its session where there is none; read the session and its history."""
-    statements = [
-        Statement(_INSERT_SESSION, session_row(session)),
-        Statement(_SELECT_SESSION, session.key),
-        Statement(_INSERT_RUN, run_row(run)),
-    ]
-    if history_runs > 0:
-        completed = RunStatus.COMPLETED.value
-        which = (*session.key, run.component_id, completed, run.run_id, history_runs)
-        statements.append(Statement(_SELECT_HISTORY, which))
-
-    def conclude(answers: Sequence[Answer]) -> BegunRun:
-        if not answers[1].rows:
-            raise ContentionError(f"session {session.session_id!r} was deleted meanwhile")
-        if answers[2].touched == 0:
-            raise ConflictError(f"a run {run.run_id!r} exists already")
-        found = answers[3].rows if history_runs > 0 else ()
-        return BegunRun(
-            session=session_record(answers[1].rows[0]),
-            history=tuple(row[0].encode() for row in reversed(found)),
-        )
-
-    return Write(session.key, tuple(statements), conclude)
-
-
-def save_run(run: RunRecord, *, session_state: dict[str, Any] | None) -> Write[bool]:
-    """Update a run that exists, and its session."""
-    key = run.session_key
-    state = None if session_state is None else json_text(session_state, "session_state")
-    row = dict(zip(RUN_COLUMNS, run_row(run), strict=True))
-    now = row["updated_at_us"]
-    reached = (row["status"], row["body"], row["total_tokens"], now)
-    return Write(
-        key,
-        (
-            Statement(_TOUCH_SESSION, (state, now, now, *key, run.run_id, *key)),
-            Statement(_UPDATE_RUN, (*reached, run.run_id, *key)),
-        ),
-        lambda answers: answers[1].touched > 0,
-    )
-
-
 def create_session(session: SessionRecord) -> Write[bool]:
     """Insert a session unless its owner has one of that id."""
-    statement = Statement(_INSERT_SESSION, session_row(session))
+    statement = Statement(INSERT_SESSION, session_row(session))
     return Write(session.key, (statement,), lambda answers: answers[0].touched > 0)
 
 
@@ -169,7 +135,7 @@ def update_session(
         rows = answers[1].rows
         return session_record(rows[0]) if rows else None
 
-    statements = (Statement(_UPDATE_SESSION, (*values, *key)), Statement(_SELECT_SESSION, key))
+    statements = (Statement(_UPDATE_SESSION, (*values, *key)), Statement(SELECT_SESSION, key))
     return Write(key, statements, conclude)
 
 

@@ -1,0 +1,57 @@
+"""The life of a run: which state may follow which. The one place where that is written.
+
+PENDING ──► RUNNING ──► COMPLETED | ERROR | CANCELLED
+   │         │   ▲
+   │         ▼   │
+   │        PAUSED ──► ERROR | CANCELLED
+   └──► ERROR | CANCELLED
+
+What has ended stays as it ended. A database asks this of every change, in the statement that makes
+it, so two processes cannot both end one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from licet.db.records import RunStatus
+
+_FOLLOWS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
+    {
+        RunStatus.PENDING: frozenset((RunStatus.RUNNING, RunStatus.ERROR, RunStatus.CANCELLED)),
+        # A run that works may be stored while it works.
+        RunStatus.RUNNING: frozenset(
+            (
+                RunStatus.RUNNING,
+                RunStatus.PAUSED,
+                RunStatus.COMPLETED,
+                RunStatus.ERROR,
+                RunStatus.CANCELLED,
+            )
+        ),
+        RunStatus.PAUSED: frozenset((RunStatus.RUNNING, RunStatus.ERROR, RunStatus.CANCELLED)),
+        RunStatus.COMPLETED: frozenset(),
+        RunStatus.ERROR: frozenset(),
+        RunStatus.CANCELLED: frozenset(),
+    }
+)
+
+ENDED = frozenset(status for status, following in _FOLLOWS.items() if not following)
+"""The states that nothing follows."""
+
+UNENDED = frozenset(_FOLLOWS) - ENDED
+"""The states of which something is still to come."""
+
+FIRST = frozenset((RunStatus.PENDING, RunStatus.RUNNING))
+"""The states in which a run may be stored first."""
+
+
+def may_follow(before: RunStatus, after: RunStatus) -> bool:
+    """Whether a run that is in one state may be stored in the other."""
+    return after in _FOLLOWS[before]
+
+
+def may_come_from(after: RunStatus) -> tuple[RunStatus, ...]:
+    """The states from which a run may get into this one, in the order of their names."""
+    return tuple(sorted(before for before in _FOLLOWS if may_follow(before, after)))
