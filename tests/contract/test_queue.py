@@ -217,9 +217,7 @@ async def test_what_does_not_wait_takes_no_room(db: Db) -> None:
     [{"durable": False}, {"status": RunStatus.RUNNING}, {"executor_id": "e"}],
     ids=repr,
 )
-async def test_only_a_durable_run_that_waits_is_enqueued(
-    db: Db, changes: dict[str, Any]
-) -> None:
+async def test_only_a_durable_run_that_waits_is_enqueued(db: Db, changes: dict[str, Any]) -> None:
     record = queued(**changes)
     with pytest.raises(InvalidInputError, match="durable"):
         await db.store(ALICE).enqueue_run(session(), record, job_of(record), limits=UNLIMITED)

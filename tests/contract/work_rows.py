@@ -8,6 +8,7 @@ from typing import Any
 from licet.db.base import Access, Db
 from licet.db.records import RunRecord, RunStatus, Saving
 from licet.db.work_records import (
+    WORK_TOPIC,
     ClaimedRun,
     ExecutorRecord,
     JobRecord,
@@ -85,3 +86,8 @@ async def ended(db: Db, record: RunRecord, status: RunStatus = RunStatus.COMPLET
     done = replace(record, status=status, updated_at_us=tick())
     store = db.store(Access(record.owner))
     assert await store.save_run(done, session_state=None) is Saving.SAVED
+
+
+async def work_number(db: Db) -> int:
+    """The number that the topic has reached."""
+    return await db.watch(WORK_TOPIC, after=-1, timeout_seconds=0)

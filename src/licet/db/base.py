@@ -71,9 +71,11 @@ class Store(Protocol):
 
         Raises:
             ConflictError: a run of that id exists.
-            InvalidInputError: no run begins in that state (``run_states.FIRST``).
+            InvalidInputError: no run begins in that state (``run_states.FIRST``), it is to wait for
+                whoever claims it (``enqueue_run``), or ``once`` is not of an owner who is reached.
             NotFoundError: ``session.owner`` is not reached by this access.
-            RepeatedRequestError: ``once`` was used before.
+            RepeatedRequestError: ``once`` was used before. That goes before the other refusals of
+                the database: whoever asks again gets to know what the first request began.
         """
 
     async def enqueue_run(
@@ -87,9 +89,12 @@ class Store(Protocol):
     ) -> None:
         """Store a new durable run, PENDING, with what it needs to be worked on. One transaction.
 
-        Whoever calls this wakes who works (``WorkStore.raise_work``).
+        Whoever calls this wakes who works (``WorkStore.raise_work``). Of ``limits`` only
+        ``waiting`` counts here; processes that enqueue at once may pass it by what they enqueue.
 
         Raises:
+            InvalidInputError: it is not durable and PENDING, somebody works on it, or the job is
+                another run's.
             QueueFullError: ``limits.waiting`` runs wait already.
             LicetError: as ``begin_run``.
         """
@@ -98,6 +103,9 @@ class Store(Protocol):
         """As ``save_run`` of a RUNNING run without a state; answers what ``begin_run`` would.
 
         None, and nothing is written, where ``save_run`` would not be SAVED.
+
+        Raises:
+            InvalidInputError: the run is given in another state.
         """
 
     async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> Saving:
@@ -110,7 +118,9 @@ class Store(Protocol):
     async def ask_to_cancel(self, key: SessionKey, run_id: str, *, now_us: int) -> bool:
         """Ask the process that works on a RUNNING run to stop it; raises ``WORK_TOPIC``'s number.
 
-        Asked again, it stays asked. False: there is no such run, or it is not RUNNING.
+        It stays asked, also while the run pauses or waits again. The number is raised after what
+        was asked is committed, and before this answers. False: there is no such run, or it is not
+        RUNNING.
         """
 
     async def find_run(self, run_id: str) -> RunRecord | None:

@@ -26,7 +26,10 @@ class WorkStore(Protocol):
     # --- executors
 
     async def register_executor(self, executor: ExecutorRecord) -> None:
-        """Store a process that begins to work. One that ended may register again: it lives."""
+        """Store a process that begins to work. One that ended may register again: it lives.
+
+        Its beats go on then, by one: whoever has counted them before does not take it for dead.
+        """
 
     async def beat(self, executor_id: str) -> bool:
         """Say that a process lives. False: it is not registered, or another one said that it died.
@@ -40,13 +43,13 @@ class WorkStore(Protocol):
     async def end_executor(self, executor_id: str, *, end: ExecutorEnd, beats: int | None) -> bool:
         """Say that a process has ended; raises the number of ``WORK_TOPIC``.
 
-        ``beats``: only if that is how many it has made, so that one which has come back is not
-        taken for dead; None: whatever it has made. False: it has ended, or has made others, or is
-        unknown.
+        A call that ends nothing may raise it too. ``beats``: only if that is how many it has made,
+        so that one which has come back is not taken for dead; None: whatever it has made. False: it
+        has ended, or has made others, or is unknown.
         """
 
     async def settle_executor(self, executor_id: str) -> None:
-        """Say that nothing is left to see to of one that ended."""
+        """Say that nothing is left to see to of one that ended. One that lives stays as it is."""
 
     # --- runs of processes
 
@@ -60,7 +63,10 @@ class WorkStore(Protocol):
         """The RUNNING durable runs of a process, oldest first, at most 1000."""
 
     async def cancels_asked(self, executor_id: str) -> Sequence[str]:
-        """The ids of the RUNNING runs of a process that were asked to stop (``ask_to_cancel``)."""
+        """The ids of the RUNNING runs of a process that were asked to stop, the oldest run's first.
+
+        See ``Store.ask_to_cancel``.
+        """
 
     # --- the queue of durable runs
 
@@ -70,8 +76,9 @@ class WorkStore(Protocol):
         """Take on the next durable run that may work: it is RUNNING then, of that executor.
 
         The oldest PENDING one (by ``created_at_us``, then ``run_id``) whose session has neither an
-        older PENDING nor a RUNNING durable run, and that breaks no limit. None: there is none. Of
-        two processes that claim at once, no two get one run, and no limit is passed.
+        older PENDING nor a RUNNING durable run, and that breaks no limit; PAUSED runs hold nothing.
+        None: there is none, or the next is being cancelled at this moment. Of processes that claim
+        at once, no two get one run, and no limit is passed.
         """
 
     async def adopt(self, run_id: str, *, old_executor_id: str | None, executor_id: str) -> bool:
@@ -83,7 +90,8 @@ class WorkStore(Protocol):
     async def put_back(self, run_id: str, *, executor_id: str) -> bool:
         """Let a RUNNING durable run of a process, of which nothing was done yet, wait again.
 
-        The one move back to PENDING: a claim is undone as if it had not been. False: as ``adopt``.
+        The one move back to PENDING: a claim is undone as if it had not been. False: as ``adopt``,
+        or it has no job.
         """
 
     async def job(self, run_id: str) -> JobRecord | None:
