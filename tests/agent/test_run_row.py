@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
 from licet.agent.run import AgentRun, RunRequest
+from licet.agent.run_row import RunRow
 from licet.db.base import NOBODY, Access, Db
 from licet.db.in_memory import InMemoryDb
 from licet.db.postgres import PostgresDb
@@ -108,3 +111,71 @@ async def test_a_real_server_that_restarts_while_a_run_works_loses_nothing() -> 
         assert (await working).status is RunStatus.COMPLETED
         assert (await stored(db)).content == "ok"
         await db.close()
+
+
+async def ended_elsewhere(db: Db, status: RunStatus, body: RunOutput) -> None:
+    """Let a run end as another process does."""
+    store = db.store(Access(NOBODY))
+    record = await store.find_run("r")
+    assert record is not None
+    theirs = replace(record, status=status, body=body.to_json())
+    assert await store.save_run(theirs, session_state=None) is Saving.SAVED
+
+
+async def test_what_somebody_else_has_ended_is_answered_as_they_stored_it() -> None:
+    db, gate = InMemoryDb(), asyncio.Event()
+    model = ScriptedModel(["late"], hold=gate)
+    run = run_of(model, db.store(Access(NOBODY)))
+    theirs = msgspec.structs.replace(
+        await run.begin(), status=RunStatus.ERROR, content="given up", error_type="executor_died"
+    )
+    working = asyncio.ensure_future(run.finish())
+    await model.wait_for_requests(1)
+    await ended_elsewhere(db, RunStatus.ERROR, theirs)
+    gate.set()
+    output = await working
+    assert (output.status, output.content, output.error_type) == (
+        RunStatus.ERROR,
+        "given up",
+        "executor_died",
+    )
+    assert (await stored(db)).content == "given up"
+
+
+async def test_a_failure_to_store_does_not_hide_what_somebody_else_has_stored() -> None:
+    db = InMemoryDb()
+    row = RunRow(db.store(Access(NOBODY)), owner=NOBODY, began=1.0, now=lambda: 2.0)
+    asked = run_of(ScriptedModel(["ok"]), None).output
+    await row.begin(asked, first_state={}, history_runs=0)
+    theirs = msgspec.structs.replace(asked, status=RunStatus.CANCELLED, content="theirs")
+    await ended_elsewhere(db, RunStatus.CANCELLED, theirs)
+    output = await row.end(msgspec.structs.replace(asked, session_state={"bad": object()}))
+    assert (output.status, output.content) == (RunStatus.CANCELLED, "theirs")
+
+
+async def test_a_run_that_was_deleted_meanwhile_is_answered_as_it_was_reached() -> None:
+    db = InMemoryDb()
+    run = run_of(ScriptedModel(["ok"]), db.store(Access(NOBODY)))
+    await run.begin()
+    await db.store(Access(NOBODY)).delete_sessions([SessionKey(NOBODY, "s")])
+    output = await run.finish()
+    assert (output.status, output.content) == (RunStatus.COMPLETED, "ok")
+
+
+async def test_a_row_says_who_works_on_it_and_another_one_does_not_end_it() -> None:
+    db = InMemoryDb()
+    store = db.store(Access(NOBODY))
+    asked = run_of(ScriptedModel(["ok"]), None).output
+    mine, theirs = (
+        RunRow(store, owner=NOBODY, began=1.0, now=lambda: 2.0, executor_id=name)
+        for name in ("mine", "theirs")
+    )
+    await mine.begin(asked, first_state={}, history_runs=0)
+    record = await store.find_run("r")
+    assert record is not None
+    assert record.executor_id == "mine"
+    done = msgspec.structs.replace(asked, status=RunStatus.COMPLETED, content="done")
+    assert (await theirs.end(done)).status is RunStatus.RUNNING
+    assert (await stored(db)).status is RunStatus.RUNNING
+    assert (await mine.end(done)).content == "done"
+    assert (await stored(db)).content == "done"

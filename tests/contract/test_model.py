@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from licet.db.base import Access, Db, SessionChanges
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunQuery, RunRecord, RunStatus, SessionKey, SessionQuery, SessionRecord
+from licet.db.run_states import FIRST
 from licet.errors import LicetError
 from tests.contract.conftest import KINDS
 from tests.contract.rows import ADMIN, everything
@@ -25,6 +26,7 @@ run_ids = st.sampled_from(["r1", "r2", "r3", "r4"])
 components = st.sampled_from(["a", "b"])
 types = st.sampled_from(["agent", "team"])
 statuses = st.sampled_from(RunStatus)
+first_statuses = st.sampled_from(sorted(FIRST))
 moments = st.integers(0, 5)
 states = st.dictionaries(st.sampled_from("xy"), st.integers(0, 3), max_size=2)
 names = st.sampled_from(["Alpha", "alpha 2", "100%", "beta_"])
@@ -57,13 +59,13 @@ def sessions(draw: st.DrawFn, key: SessionKey) -> SessionRecord:
 
 
 @st.composite
-def runs(draw: st.DrawFn, key: SessionKey) -> RunRecord:
+def runs(draw: st.DrawFn, key: SessionKey, status: st.SearchStrategy[RunStatus]) -> RunRecord:
     return RunRecord(
         owner=key.owner,
         session_id=key.session_id,
         run_id=draw(run_ids),
         component_id=draw(components),
-        status=draw(statuses),
+        status=draw(status),
         body=b"%d" % draw(st.integers(0, 99)),
         total_tokens=draw(st.integers(0, 9)),
         created_at_us=draw(moments),
@@ -78,10 +80,10 @@ def calls(draw: st.DrawFn) -> Call:
     made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
         (
             "begin_run",
-            (draw(sessions(key)), draw(runs(key))),
+            (draw(sessions(key)), draw(runs(key, first_statuses | statuses))),
             {"history_runs": draw(st.integers(0, 3))},
         ),
-        ("save_run", (draw(runs(key)),), {"session_state": draw(st.none() | states)}),
+        ("save_run", (draw(runs(key, statuses)),), {"session_state": draw(st.none() | states)}),
         ("get_run", (key, draw(run_ids)), {}),
         (
             "list_runs",

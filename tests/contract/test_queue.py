@@ -169,6 +169,16 @@ async def test_whoever_has_reached_a_limit_lets_others_pass(db: Db) -> None:
     assert await claimed(db, limits=limits) is None
 
 
+async def test_nobody_passes_within_a_session_whoever_has_reached_a_limit(db: Db) -> None:
+    limits = QueueLimits(per_principal=1)
+    busy = await enqueued(db, "t", principal_key="greedy")
+    assert await claimed_id(db, limits=limits) == busy.run_id
+    older = await enqueued(db, principal_key="greedy")
+    await enqueued(db, principal_key="modest")
+    assert await claimed(db, limits=limits) is None
+    assert await claimed_id(db) == older.run_id
+
+
 @pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.PAUSED])
 async def test_what_has_ended_or_pauses_counts_for_no_limit(db: Db, status: RunStatus) -> None:
     limits = QueueLimits(per_principal=1, overall=1)

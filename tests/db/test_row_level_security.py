@@ -18,9 +18,11 @@ from licet.db.postgres_pipeline import PostgresPipeline
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.reach import SETTING, reaching_read
 from licet.db.records import RunQuery, SessionKey
+from licet.db.work_records import QueueFullError, QueueLimits
 from licet.db.writes import Answer, Statement, Write
 from licet.errors import ConflictError, StorageError
 from tests.contract.rows import ADMIN, ALICE, BOB, everything, run, session, stored
+from tests.contract.work_rows import claimed_id, enqueued
 from tests.db.conftest import until_somebody_waits_for_a_lock
 from tests.support.postgres import ROLE, ROW_ROLE, EmbeddedPostgres, connected
 
@@ -35,6 +37,14 @@ INSERT_RUN = (
     "INSERT INTO licet_runs (run_id, owner, session_id, component_id, status, body, "
     "total_tokens, created_at_us, updated_at_us) "
     "VALUES ('new', 'alice', 's', 'agent', 'RUNNING', '{}', 0, 1, 1)"
+)
+INSERT_JOB = (
+    "INSERT INTO licet_jobs (run_id, owner, principal_key, request, created_at_us) "
+    "VALUES ('new', 'alice', 'p', '{}', 1)"
+)
+INSERT_ONCE = (
+    "INSERT INTO licet_once (owner, route, key, digest, run_id, session_owner, session_id, "
+    "created_at_us) VALUES ('alice', 'r', 'k', 'd', 'new', 'alice', 's', 1)"
 )
 FORGETFUL = [
     "UPDATE licet_sessions SET session_name = 'taken'",
@@ -145,11 +155,39 @@ async def test_an_insert_without_its_owner_or_for_a_wrong_one_is_refused(
     db: PostgresDb, url: str, access: Access | None
 ) -> None:
     before = await rows_of_the_owner_of_the_tables(url)
-    for sql in (INSERT_SESSION, INSERT_RUN):
+    for sql in (INSERT_SESSION, INSERT_RUN, INSERT_JOB, INSERT_ONCE):
         with pytest.raises(StorageError, match="row-level security"):
             await db.write(raw(sql), access=access)
         assert (await db.write(raw(sql), access=ALICE)).touched == 1
     assert len(await rows_of_the_owner_of_the_tables(url)) == len(before) + 2
+
+
+async def test_what_goes_with_a_run_is_reached_as_the_run_is(db: PostgresDb) -> None:
+    for sql in (INSERT_RUN, INSERT_JOB, INSERT_ONCE):
+        await db.write(raw(sql), access=ALICE)
+    for table in ("licet_jobs", "licet_once"):
+        # S608: constants.
+        count = f"SELECT count(*) FROM {table}"  # noqa: S608
+        found = [await read(db, count, access) for access in (None, MALLORY, BOB, ALICE, ADMIN)]
+        assert found == [[(0,)], [(0,)], [(0,)], [(1,)], [(1,)]]
+        for sql in (f"UPDATE {table} SET run_id = run_id", f"DELETE FROM {table}"):  # noqa: S608
+            for access, touched in ((None, 0), (BOB, 0), (ALICE, 1)):
+                assert (await db.write(raw(sql), access=access)).touched == touched
+
+
+async def test_the_server_works_on_everybodys_runs_and_owners_on_their_own(
+    db: PostgresDb, url: str
+) -> None:
+    limits = QueueLimits(waiting=2)
+    records = [await enqueued(db, owner=owner, limits=limits) for owner in ("alice", "bob")]
+    # An owner sees one that waits; the server counts two.
+    with pytest.raises(QueueFullError):
+        await enqueued(db, owner="carol", limits=limits)
+    assert await read(db, "SELECT count(*) FROM licet_jobs", ALICE) == [(1,)]
+    for record in records:
+        assert await claimed_id(db) == record.run_id
+    assert [row.owner for row in await db.work().durable_runs_of("e")] == ["alice", "bob"]
+    assert len(await rows_of_the_owner_of_the_tables(url)) == 8
 
 
 async def test_rows_cannot_be_given_away(db: PostgresDb, url: str) -> None:
