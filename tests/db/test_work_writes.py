@@ -196,6 +196,35 @@ async def test_postgres_finds_everything_by_an_index_that_ended_runs_do_not_fill
     assert await claimed(full_db, "e") is not None
 
 
+def node_called(plan: Any, alias: str) -> dict[str, Any] | None:
+    """The node of a plan that reads a table under that name."""
+    parts = plan if isinstance(plan, list) else list(plan.values())
+    if isinstance(plan, dict) and plan.get("Alias") == alias:
+        return plan
+    found = (node_called(part, alias) for part in parts if isinstance(part, (dict, list)))
+    return next(filter(None, found), None)
+
+
+@pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
+async def test_postgres_compares_no_run_of_a_long_session_with_each_of_the_others(
+    postgres_url: str, analyzed: object
+) -> None:
+    db = PostgresDb(postgres_url)
+    await asyncio.gather(*(enqueued(db, "long") for _ in range(1000)))
+    if analyzed:
+        with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("ANALYZE")
+    backend = PostgresBackend(parse_postgres_url(postgres_url))
+    sql, parameters = claiming(backend.passing_locked)
+    (row,) = (await db.write(raw(f"EXPLAIN (FORMAT JSON) {sql}", parameters))).rows
+    # One look into the index for each run that is looked at, and no join.
+    first = node_called(json.loads(row[0]), "first")
+    assert first is not None
+    assert first["Index Name"] == "licet_runs_queued"
+    assert "session_id = queued.session_id" in first["Index Cond"]
+    await db.close()
+
+
 @pytest.fixture
 async def db(postgres_url: str) -> AsyncIterator[PostgresDb]:
     db = PostgresDb(postgres_url)

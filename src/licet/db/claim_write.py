@@ -31,11 +31,13 @@ _BUSY_PRINCIPALS = (
     f"JOIN licet_jobs AS theirs ON theirs.run_id = busy.run_id WHERE {_BUSY} "
     "GROUP BY theirs.principal_key HAVING COUNT(*) >= ?"
 )
-_EARLIER = (
-    "SELECT 1 FROM licet_runs AS earlier "  # noqa: S608 - constants
-    "WHERE earlier.owner = queued.owner AND earlier.session_id = queued.session_id "
-    f"AND earlier.durable = 1 AND earlier.{UNENDED_SQL} AND earlier.status = 'PENDING' "
-    "AND (earlier.created_at_us, earlier.run_id) < (queued.created_at_us, queued.run_id)"
+# With its LIMIT a planner cannot make a join of it, which would compare each run of a long session
+# with each of the others: it is looked up in the index, once for each run that is looked at.
+_FIRST_OF_SESSION = (
+    "SELECT first.run_id FROM licet_runs AS first "  # noqa: S608 - constants
+    "WHERE first.owner = queued.owner AND first.session_id = queued.session_id "
+    f"AND first.durable = 1 AND first.{UNENDED_SQL} AND first.status = 'PENDING' "
+    "ORDER BY first.created_at_us, first.run_id LIMIT 1"
 )
 # Nobody works on what waits: with that the index has it in the order in which it is claimed.
 _NEXT = (
@@ -43,8 +45,9 @@ _NEXT = (
     "JOIN licet_jobs AS job ON job.run_id = queued.run_id "
     f"WHERE queued.{UNENDED_SQL} AND queued.status = 'PENDING' AND queued.executor_id IS NULL "
     f"AND queued.durable = 1 AND (queued.owner, queued.session_id) NOT IN ({_BUSY_SESSIONS}) "
-    f"AND NOT EXISTS ({_EARLIER}) AND job.principal_key NOT IN ({_BUSY_PRINCIPALS}) "
-    f"AND ({_BUSY_COUNT}) < ? ORDER BY queued.created_at_us, queued.run_id LIMIT 1"
+    f"AND job.principal_key NOT IN ({_BUSY_PRINCIPALS}) AND ({_BUSY_COUNT}) < ? "
+    f"AND queued.run_id = ({_FIRST_OF_SESSION}) "
+    "ORDER BY queued.created_at_us, queued.run_id LIMIT 1"
 )
 _JOB = ", ".join(
     f"(SELECT {name} FROM licet_jobs WHERE licet_jobs.run_id = licet_runs.run_id)"  # noqa: S608 - constants
