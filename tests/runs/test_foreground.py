@@ -12,6 +12,7 @@ from licet.authn.principal import Principal
 from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunRecord, RunStatus, Saving, SessionKey
+from licet.errors import StorageError
 from licet.models.base import ModelRequest
 from licet.runs.foreground import ForegroundRuns
 from licet.testing import Fail, Say, ScriptedModel
@@ -141,6 +142,19 @@ async def test_a_server_that_stops_says_so_on_the_run() -> None:
     await runs.shut_down(grace_seconds=0)
     ended = await stored(db)
     assert (ended.error_type, ended.cancellation_reason) == ("cancelled", "the server was stopped")
+
+
+async def test_the_end_is_told_also_of_a_run_that_could_not_begin() -> None:
+    class Gone:
+        async def begin_run(self, *_: Any, **__: Any) -> None:
+            raise StorageError("gone")
+
+    ended: list[str] = []
+    asked = RunRequest(input=RunInput("hi"), run_id="r", session_id="s")
+    run = AgentRun(Agent(id="a", model=ScriptedModel([])), asked, store=cast("Store", Gone()))
+    with pytest.raises(StorageError):
+        await ForegroundRuns().begin(run, ended=lambda: ended.append("x"))
+    assert ended == ["x"]
 
 
 class Slow:

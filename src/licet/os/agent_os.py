@@ -38,7 +38,7 @@ from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
 from licet.os.server import Server, agents_by_id
 from licet.os.serving import serve
-from licet.os.starting import check_routes, start_parts
+from licet.os.starting import check_routes, start_parts, start_runs
 from licet.os.table import RouteTable
 from licet.os.trust import Trust, VerifierOf, build_trust
 from licet.runs.foreground import ForegroundRuns
@@ -362,9 +362,7 @@ class AgentOS:
                     more = await stack.enter_async_context(self._lifespan(app))
                     state = {**(state or {}), **(more or {})} or None
                 # Runs end first: their tools may need what the lifespans have opened.
-                stack.push_async_callback(
-                    server.runs.shut_down, grace_seconds=server.settings.shutdown_grace_seconds
-                )
+                start_runs(stack, server)
                 yield state
 
         return lifespan

@@ -68,6 +68,9 @@ class Settings:
         ping_seconds: how long a stream is silent before it sends a comment.
         shutdown_grace_seconds: when the server stops, how long open responses may end, and after
             them runs whose clients have left; what takes longer is cancelled, and says so.
+        events_kept_seconds: how long the events of a run can be had again after it has ended, as
+            they were told and where it worked. Afterwards, and elsewhere, it is told from what is
+            stored of it.
         docs: serve ``/docs``, ``/redoc`` and ``/openapi.json``, to everybody.
         cached_tokens: how many verified tokens are remembered, never past their expiry.
         revocations_max_age_seconds: how old what is known of revocations may be; when they cannot
@@ -85,6 +88,7 @@ class Settings:
     max_header_bytes: int = DEFAULT_MAX_HEADER_BYTES
     ping_seconds: float = 15.0
     shutdown_grace_seconds: float = 4.0
+    events_kept_seconds: float = 600.0
     docs: bool = True
     cached_tokens: int = 4096
     revocations_max_age_seconds: float = 5.0

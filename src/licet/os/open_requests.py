@@ -21,6 +21,7 @@ _LAST_WORDS_SECONDS = 2.0
 # An app that was cancelled has this long to end, before it is cancelled again.
 _CANCEL_AGAIN_SECONDS = 0.5
 _BROUGHT = frozenset(("http.request", "websocket.receive"))
+_KEY = "licet.open_request"
 
 
 class OpenRequests:
@@ -47,7 +48,7 @@ class OpenRequests:
         request = OpenRequest(principal, scope, receive, send)
         self._open.add(request)
         try:
-            await app(scope, partial(self._receive, request), request.send)
+            await app({**scope, _KEY: request}, partial(self._receive, request), request.send)
         except (asyncio.CancelledError, Exception) as error:
             # From the cut on it is the cut that counts, whatever the app made of it.
             if not request.was_cut_into(error):
@@ -184,6 +185,12 @@ class OpenRequest:
     async def _connect(self) -> Message:
         """What begins a handshake: there is one, which the app may have had already."""
         return {"type": "websocket.connect"} if self._received else await self._receive()
+
+
+def was_cut(scope: Scope) -> bool:
+    """Whether it is its own end that cancels the app of a request; else the server stops."""
+    request = scope.get(_KEY)
+    return isinstance(request, OpenRequest) and request.cut is not None
 
 
 def _left(message: Message) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,14 +22,19 @@ from licet.os.config import Settings
 from licet.os.explaining import Explainer
 from licet.os.giving import Giving
 from licet.os.open_requests import OpenRequests
+from licet.os.open_streams import OpenStreams
 from licet.os.policy import Policy
+from licet.os.sse import EventStream
 from licet.os.trust import Trust
 from licet.runs.foreground import ForegroundRuns
+from licet.runs.logs import RunLogs
 
 logger = logging.getLogger(__name__)
 
 # A run that is stopped tells so on its stream: that has this long to reach the client.
 _LAST_WORDS_SECONDS = 0.2
+# What it takes to stop runs, beside the time that they have to end by themselves.
+_STOPPING_SECONDS = 10.0
 
 
 @dataclass(eq=False, kw_only=True)
@@ -67,6 +72,21 @@ class Server:
                     agent.db.id,
                 )
         return found
+
+    @cached_property
+    def logs(self) -> RunLogs:
+        """The events of the runs of this process."""
+        return RunLogs(keep_seconds=self.settings.events_kept_seconds)
+
+    @cached_property
+    def streams(self) -> OpenStreams:
+        """The event streams that are being sent."""
+        patience_seconds = self.settings.shutdown_grace_seconds + _STOPPING_SECONDS
+        return OpenStreams(patience_seconds=patience_seconds)
+
+    def stream(self, body: AsyncIterator[bytes]) -> EventStream:
+        """An answer of events."""
+        return EventStream(body, streams=self.streams)
 
     def end_revoked(self) -> None:
         """End what principals have going whose authority is gone: first runs, then requests."""

@@ -1,77 +1,113 @@
-"""Server-sent events: how a run's events look on the wire, and the response that sends them."""
+"""Server-sent events: the response that sends a run's events (frames) to one client."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from licet.agent.events import AgentEvent, RunCancelled, RunCompleted, RunContent, RunError
-from licet.agent.output import plain
-from licet.runs.log import EventLog
+from licet.os.open_requests import was_cut
+from licet.os.open_streams import OpenStreams
+from licet.runs.event_source import EventSource, Gap
 
 _PING = b": ping\n\n"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
-_encoder = msgspec.json.Encoder(enc_hook=plain)
-_SPARE = (RunContent, RunCompleted, RunError, RunCancelled)
+
+def notice(event: str, **fields: Any) -> bytes:
+    """A frame that is none of the run's events: it has no id, so a client's last one stays."""
+    body = msgspec.json.encode({"event": event, **fields})
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), body)
 
 
-def frame(event: AgentEvent, index: int) -> bytes:
-    """One event as a frame: its name, its index as the event's id, and its JSON on one line."""
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (
-        event.event.encode(),
-        index,
-        _encoder.encode(event),
-    )
-
-
-def writer(log: EventLog, *, all_events: bool = True) -> Callable[[AgentEvent], None]:
-    """What takes a run's events into a log; not ``all_events``: the answer and its end only."""
-
-    def write(event: AgentEvent) -> None:
-        if all_events or isinstance(event, _SPARE):
-            log.append(frame(event, log.next_index))
-
-    return write
+async def body_of(
+    source: EventSource,
+    run_id: str,
+    *,
+    after: int = -1,
+    before: int | None = None,
+    ping_seconds: float,
+) -> AsyncIterator[bytes]:
+    """The events of a run (``EventSource.follow``) as they are sent; a comment in each silence."""
+    async for piece in source.follow(after=after, before=before, idle_seconds=ping_seconds):
+        if piece is None:
+            yield _PING
+        elif isinstance(piece, Gap):
+            yield notice(
+                "events_dropped",
+                run_id=run_id,
+                first_missed_index=piece.first,
+                missed_events=piece.count,
+            )
+        else:
+            yield piece
 
 
 class EventStream(Response):
-    """A response that follows a log. A client that leaves ends the response, not the run."""
+    """A response of frames. A client that leaves ends the response, not the run.
+
+    Args:
+        body: the frames, joined or not, as they come.
+        streams: where it is noted while it is sent.
+        headers: more of them.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, log: EventLog, *, ping_seconds: float, headers: Mapping[str, str] | None = None
+        self,
+        body: AsyncIterator[bytes],
+        *,
+        streams: OpenStreams,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(headers={**_HEADERS, **(headers or {})})
         del self.headers["content-length"]
-        self._log = log
-        self._ping_seconds = ping_seconds
+        self._pieces = body
+        self._streams = streams
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send frames as they come, and pings while there are none."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what comes, until nothing does or the client leaves."""
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        sending = asyncio.ensure_future(self._send_frames(send))
+        if scope.get("method") == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        with self._streams.sending():
+            await self._send_all(scope, receive, send)
+
+    async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(self._send_pieces(send))
         gone = asyncio.ensure_future(_disconnected(receive))
+        # Whatever comes first: a silent run must not keep the response of a client that left.
+        first = asyncio.FIRST_COMPLETED
         try:
-            # Whatever comes first: a silent run must not keep the response of a client that left.
-            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            try:
+                await asyncio.wait((sending, gone), return_when=first)
+            except asyncio.CancelledError:
+                patience_seconds = self._streams.patience_seconds
+                if patience_seconds <= 0 or was_cut(scope):
+                    raise
+                # The server stops. The runs are stopped next, and say so.
+                done, _ = await asyncio.wait(
+                    (sending, gone), timeout=patience_seconds, return_when=first
+                )
+                if not done:
+                    raise
             if sending.done():
                 sending.result()
         finally:
             for task in (sending, gone):
                 task.cancel()
 
-    async def _send_frames(self, send: Send) -> None:
-        async for ready in self._log.follow(idle_seconds=self._ping_seconds):
-            body = _PING if ready is None else ready
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _send_pieces(self, send: Send) -> None:
+        async for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

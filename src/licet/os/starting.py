@@ -1,4 +1,7 @@
-"""Starting: what has to hold, be read and be open before the first request is answered."""
+"""Starting: what has to hold, be read and be open before the first request is answered.
+
+And what ends, in which order, after the last one.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from licet.db.base import Db
 from licet.errors import ConfigurationError
 from licet.os.auditing import Auditing
 from licet.os.policy import Policy, check_against_routes
+from licet.os.server import Server
 from licet.os.table import RouteTable
 from licet.os.trust import Trust
+
+_LAST_WORDS_SECONDS = 1.0
 
 
 def check_routes(table: RouteTable, policy: Policy | None, trust: Trust | None) -> None:
@@ -47,3 +53,11 @@ async def start_parts(
         await trust.start()
     stack.push_async_callback(auditing.close)
     await auditing.start()
+
+
+def start_runs(stack: AsyncExitStack, server: Server) -> None:
+    """When ``stack`` ends, the runs do first; then the streams, which say so."""
+    stack.push_async_callback(server.streams.end, timeout_seconds=_LAST_WORDS_SECONDS)
+    stack.push_async_callback(
+        server.runs.shut_down, grace_seconds=server.settings.shutdown_grace_seconds
+    )

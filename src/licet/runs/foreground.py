@@ -41,14 +41,20 @@ class ForegroundRuns:
     ) -> asyncio.Task[RunOutput]:
         """Store a run and let it work to its end; see ``start``.
 
-        A caller that is cancelled meanwhile misses the answer: what is stored is worked on.
+        ``ended`` is called also where nothing was begun. A caller that is cancelled meanwhile
+        misses the answer: what is stored is worked on.
 
         Raises:
             StorageError: it could not be stored; nothing was begun.
         """
 
         async def begin_and_start() -> asyncio.Task[RunOutput]:
-            await run.begin()
+            try:
+                await run.begin()
+            except BaseException:
+                if ended is not None:
+                    ended()
+                raise
             return self.start(run, ended=ended)
 
         beginning = asyncio.get_running_loop().create_task(begin_and_start())

@@ -21,10 +21,10 @@ from licet.os.run_form import RunForm, read_run_form
 from licet.os.schemas import RUN_BODY, RUN_RESPONSES
 from licet.os.server import Server
 from licet.os.sessions import find_session
-from licet.os.sse import EventStream, writer
+from licet.os.sse import body_of
 from licet.os.values import identifier
 from licet.os.views import JSON, run_view
-from licet.runs.log import EventLog
+from licet.runs.frames import LogWriter
 
 SessionId = Annotated[str, Query(description="The session that the run belongs to")]
 UserId = Annotated[str | None, Query(description="Whose session; for who sees all")]
@@ -141,10 +141,16 @@ async def _respond(
     if not form.stream:
         run = AgentRun(agent, asked, store=store)
         return JSON((await _ended(run, await server.runs.begin(run))).to_json())
-    log = EventLog()
-    run = AgentRun(agent, asked, store=store, emit=writer(log, all_events=form.stream_events))
-    await server.runs.begin(run, ended=log.close)
-    return EventStream(log, ping_seconds=server.settings.ping_seconds)
+    log = server.logs.open(asked.run_id)
+    write = LogWriter(log, all_events=form.stream_events)
+    run = AgentRun(agent, asked, store=store, emit=write)
+
+    def ended() -> None:
+        write.close(run.output)
+        server.logs.keep(asked.run_id)
+
+    await server.runs.begin(run, ended=ended)
+    return server.stream(body_of(log, asked.run_id, ping_seconds=server.settings.ping_seconds))
 
 
 async def _ended(run: AgentRun, task: asyncio.Task[RunOutput]) -> RunOutput:

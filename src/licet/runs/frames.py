@@ -1,0 +1,78 @@
+"""Frames: a run's events as they go over the wire (server-sent events, WHATWG HTML §9.2)."""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from licet.agent.events import (
+    AgentEvent,
+    RunCancelled,
+    RunCompleted,
+    RunContent,
+    RunError,
+)
+from licet.agent.output import RunOutput, plain
+from licet.runs.log import EventLog
+
+_encoder = msgspec.json.Encoder(enc_hook=plain)
+_LAST = (RunCompleted, RunError, RunCancelled)
+_SPARE = (RunContent, *_LAST)
+
+
+def frame(event: AgentEvent, index: int) -> bytes:
+    """One event as a frame: its name, its index as the event's id, and its JSON on one line.
+
+    The JSON says its index, too, as ``event_index``: not every client sees the id.
+    """
+    # Put in by hand: the event is encoded once, and does not know which it is.
+    return b'event: %b\nid: %d\ndata: %b,"event_index":%d}\n\n' % (
+        _name(type(event)),
+        index,
+        _encoder.encode(event)[:-1],
+        index,
+    )
+
+
+@functools.cache
+def _name(kind: type[AgentEvent]) -> bytes:
+    return str(kind.__struct_config__.tag).encode()
+
+
+class LogWriter:
+    """Takes a run's events into a log, and sees to it that the last one says how the run ended.
+
+    Args:
+        log: where they go.
+        all_events: False: the pieces of the answer and the run's end only.
+    """
+
+    def __init__(self, log: EventLog, *, all_events: bool = True) -> None:
+        self._log = log
+        self._all_events = all_events
+        self._last: AgentEvent | None = None
+
+    def __call__(self, event: AgentEvent) -> None:
+        """Take an event."""
+        if self._all_events or isinstance(event, _SPARE):
+            self._log.append(frame(event, self._log.next_index))
+            self._last = event
+
+    def close(self, run: RunOutput) -> None:
+        """No event follows. ``run`` is what the run has come to."""
+        if not isinstance(self._last, _LAST):
+            # It broke down where nothing may: whoever follows it must not wait for its end.
+            self(
+                RunError(
+                    created_at=run.created_at,
+                    agent_id=run.agent_id,
+                    agent_name=run.agent_name,
+                    run_id=run.run_id,
+                    session_id=run.session_id,
+                    nested_depth=0,
+                    content="The run broke down",
+                    error_type="internal_error",
+                )
+            )
+        self._log.close()

@@ -1,0 +1,82 @@
+"""RunLogs: the event logs of this process, by run, for a while also when the run has ended."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from licet.runs.log import EventLog
+
+KEEP_SECONDS = 600.0
+MAX_ENDED = 1000
+MAX_ENDED_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    log: EventLog
+    at: float
+
+
+class RunLogs:
+    """Logs of runs that work, all of them; and of runs that have ended, so many and so long.
+
+    Whoever holds a log reads it to its end, also when it is kept here no longer. For one event
+    loop.
+
+    Args:
+        keep_seconds: how long a log is kept after its run has ended.
+        max_ended: how many of those are kept.
+        max_ended_bytes: how large those are together.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep_seconds: float = KEEP_SECONDS,
+        max_ended: int = MAX_ENDED,
+        max_ended_bytes: int = MAX_ENDED_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keep_seconds = keep_seconds
+        self._max_ended = max_ended
+        self._max_ended_bytes = max_ended_bytes
+        self._clock = clock
+        self._working: dict[str, EventLog] = {}
+        self._ended: OrderedDict[str, _Ended] = OrderedDict()
+        self._ended_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._working) + len(self._ended)
+
+    def open(self, run_id: str) -> EventLog:
+        """A new log, for a run that begins."""
+        log = self._working[run_id] = EventLog()
+        return log
+
+    def get(self, run_id: str) -> EventLog | None:
+        """The log of a run. None: it is not kept here, or no longer, or never was."""
+        self._forget_old()
+        ended = self._ended.get(run_id)
+        return self._working.get(run_id) if ended is None else ended.log
+
+    def keep(self, run_id: str) -> None:
+        """A run has ended, and its log was closed: keep it for a while."""
+        log = self._working.pop(run_id, None)
+        if log is not None:
+            self._ended[run_id] = _Ended(log, self._clock())
+            self._ended_bytes += log.size_bytes
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        too_old = self._clock() - self._keep_seconds
+        while self._ended and (
+            len(self._ended) > self._max_ended
+            or self._ended_bytes > self._max_ended_bytes
+            or next(iter(self._ended.values())).at <= too_old
+        ):
+            _, oldest = self._ended.popitem(last=False)
+            self._ended_bytes -= oldest.log.size_bytes
