@@ -56,6 +56,7 @@ def logout() -> dict[str, Any]:
 
 RUN = {"data": {"message": "hi", "stream": "false", "session_id": SESSION_ID}}
 IN_SESSION = {"params": {"session_id": SESSION_ID}}
+OF_SESSION = {"data": {"session_id": SESSION_ID}}
 RECIPES = {
     "GET /": Recipe(),
     "GET /docs": Recipe(),
@@ -71,6 +72,8 @@ RECIPES = {
     "POST /agents/{agent_id}/runs": Recipe(send=RUN),
     "GET /agents/{agent_id}/runs": Recipe(send=IN_SESSION, foreign=404),
     "GET /agents/{agent_id}/runs/{run_id}": Recipe(send=IN_SESSION, foreign=404),
+    "GET /agents/{agent_id}/runs/{run_id}/events": Recipe(send=IN_SESSION, foreign=404),
+    "POST /agents/{agent_id}/runs/{run_id}/resume": Recipe(send=OF_SESSION, foreign=404),
     "GET /sessions": Recipe(),
     "POST /sessions": Recipe(201, {"json": {"session_id": "fresh"}}, 201),
     "DELETE /sessions": Recipe(
@@ -175,10 +178,10 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 34
+    assert len(ENTRIES) == 36
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
     assert len(PUBLIC) == 8
-    assert len(BY_ID) == 13
+    assert len(BY_ID) == 15
     assert len(LISTING) == 3
     assert len(WHOLE) == 10
 

@@ -73,3 +73,15 @@ def test_bodies_that_are_read_by_hand_are_described() -> None:
     assert "files" in run["multipart/form-data"]["schema"]["properties"]
     rename = found["POST /sessions/{session_id}/rename"]["requestBody"]["content"]
     assert list(rename["application/json"]["schema"]["properties"]) == ["session_name"]
+
+
+def test_streams_are_described_with_what_is_asked_of_them() -> None:
+    found, run = operations(), "/agents/{agent_id}/runs/{run_id}"
+    follow, resume = found[f"GET {run}/events"], found[f"POST {run}/resume"]
+    for operation in (follow, resume):
+        assert list(operation["responses"]["200"]["content"]) == ["text/event-stream"]
+        assert {"404", "422"} <= set(operation["responses"])
+    named = {(given["in"], given["name"]) for given in follow["parameters"]}
+    assert named >= {("header", "Last-Event-ID"), ("query", "last_event_index")}
+    for body in resume["requestBody"]["content"].values():
+        assert set(body["schema"]["properties"]) == {"last_event_index", "session_id"}

@@ -14,6 +14,7 @@ FIELDS = (
     "stream_events",
     "background",
     "session_id",
+    "last_event_index",
     "session_name",
     "session_state",
     "session_ids",
@@ -31,6 +32,7 @@ FIELDS = (
 )
 PARAMETERS = (
     "session_id",
+    "last_event_index",
     "user_id",
     "db_id",
     "type",

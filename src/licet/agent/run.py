@@ -169,7 +169,7 @@ class AgentRun:
                 cancellation_reason=stop.reason,
             )
             self.output = await self._end(output)
-            self._tell.run_cancelled(self.output, reason=stop.reason)
+            self._tell.run_ended(self.output)
             raise
         except LicetError as error:
             cause = f" ({error.__cause__!r})" if error.__cause__ is not None else ""
@@ -188,10 +188,7 @@ class AgentRun:
             return await self._fail(progress, f"Internal error ({name})", "internal_error")
         self._tell.content_completed()
         self.output = await self._end(self._ended(progress, RunStatus.COMPLETED, content))
-        if self.output.status is RunStatus.COMPLETED:
-            self._tell.run_completed(self.output)
-        else:
-            self._tell.run_failed(self.output)
+        self._tell.run_ended(self.output)
         return self.output
 
     async def _work(self, progress: Progress) -> Any:
@@ -232,7 +229,7 @@ class AgentRun:
     async def _fail(self, progress: Progress, why: str, error_type: str) -> RunOutput:
         output = self._ended(progress, RunStatus.ERROR, why)
         self.output = await self._end(msgspec.structs.replace(output, error_type=error_type))
-        self._tell.run_failed(self.output)
+        self._tell.run_ended(self.output)
         return self.output
 
     def _ended(self, progress: Progress, status: RunStatus, content: Any) -> RunOutput:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from licet.agent import events as ev
-from licet.agent.output import RunOutput, ToolExecution
+from licet.agent.output import Metrics, RunOutput, ToolExecution
+from licet.db.records import RunStatus
 from licet.models.message import Usage
 
-if TYPE_CHECKING:
-    from licet.models.base import Model
+
+class AskedModel(Protocol):
+    """What is told of a model."""
+
+    @property
+    def id(self) -> str:
+        """What the provider calls it."""
+
+    @property
+    def provider(self) -> str:
+        """Who provides it."""
 
 
 class Teller:
@@ -20,7 +30,7 @@ class Teller:
     """
 
     def __init__(
-        self, run: RunOutput, *, model: Model, emit: ev.Emit | None, now: Callable[[], float]
+        self, run: RunOutput, *, model: AskedModel, emit: ev.Emit | None, now: Callable[[], float]
     ) -> None:
         self.now = now
         self.listening = emit is not None
@@ -95,24 +105,31 @@ class Teller:
         """No more of the answer follows."""
         self._tell(ev.RunContentCompleted)
 
-    def run_completed(self, run: RunOutput) -> None:
-        """The run ended well and is stored."""
+    def run_ended(self, run: RunOutput) -> None:
+        """The run ended, in whichever way, and is stored."""
+        if run.status is RunStatus.COMPLETED:
+            self._run_completed(run)
+        elif run.status is RunStatus.CANCELLED:
+            self._run_cancelled(run)
+        else:
+            self._run_failed(run)
+
+    def _run_completed(self, run: RunOutput) -> None:
         self._tell(
             ev.RunCompleted,
             content=run.content,
             content_type=run.content_type,
-            metrics=run.metrics,
+            metrics=run.metrics or Metrics(),
             session_state=run.session_state or {},
             reasoning_content=run.reasoning_content,
             metadata=run.metadata,
         )
 
-    def run_failed(self, run: RunOutput) -> None:
-        """The run failed and is stored."""
+    def _run_failed(self, run: RunOutput) -> None:
         self._tell(ev.RunError, content=str(run.content), error_type=run.error_type or "error")
 
-    def run_cancelled(self, run: RunOutput, *, reason: str) -> None:
-        """The run was stopped and is stored."""
+    def _run_cancelled(self, run: RunOutput) -> None:
+        reason = run.cancellation_reason or "cancelled"
         self._tell(ev.RunCancelled, content=str(run.content or ""), reason=reason)
 
 

@@ -34,6 +34,7 @@ from licet.os.routes.authz import authz_routes
 from licet.os.routes.core import core_routes
 from licet.os.routes.logout import logout_routes
 from licet.os.routes.revocations import revocation_routes
+from licet.os.routes.run_events import run_event_routes
 from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
 from licet.os.server import Server, agents_by_id
@@ -53,6 +54,7 @@ _ROUTES = (
     core_routes,
     agent_routes,
     agent_run_routes,
+    run_event_routes,
     session_routes,
     service_account_routes,
     revocation_routes,

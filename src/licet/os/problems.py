@@ -35,7 +35,7 @@ _STATUS: tuple[tuple[type[LicetError], int], ...] = (
     (StorageError, 503),
 )
 _RETRY_AFTER_SECONDS = "5"
-_PLACES = ("body", "path", "query")
+_PLACES = ("body", "header", "path", "query")
 
 
 def add_error_handlers(app: FastAPI) -> None:

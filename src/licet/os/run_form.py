@@ -51,7 +51,7 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
     Raises:
         InvalidInputError: names the field, and what was expected.
     """
-    given, (images, files) = await _fields(request)
+    given, (images, files) = await read_fields(request)
     if "message" not in given:
         raise values.MissingFieldError("message")
     if values.boolean(given.get("background", False), "background"):
@@ -78,7 +78,7 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
     )
 
 
-async def _fields(request: Request) -> tuple[dict[str, Any], Uploads]:
+async def read_fields(request: Request) -> tuple[dict[str, Any], Uploads]:
     """The fields with a value, and the uploaded files. An empty form value counts as absent."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json" or kind.endswith(b"+json"):

@@ -103,6 +103,28 @@ RUN_RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {"application/json": {}, "text/event-stream": {}},
     }
 }
+_RESUME = {
+    "schema": {
+        "type": "object",
+        "properties": {
+            "last_event_index": {
+                "type": "integer",
+                "minimum": -1,
+                "description": "The highest event_index that was seen; -1 or absent: none",
+            },
+            "session_id": {**_TEXT, "description": "The session that the run belongs to"},
+        },
+    }
+}
+RESUME_BODY: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "multipart/form-data": _RESUME,
+            "application/x-www-form-urlencoded": _RESUME,
+            "application/json": _RESUME,
+        }
+    }
+}
 LOGOUT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

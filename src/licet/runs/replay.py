@@ -1,0 +1,52 @@
+"""Replay: the events of a run, made of what it is stored as."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from licet.agent.events import AgentEvent
+from licet.agent.output import Metrics, RunOutput, ToolExecution
+from licet.agent.telling import Teller
+from licet.db.records import RunStatus
+from licet.db.run_states import ENDED
+
+
+class _Asked(NamedTuple):
+    """The model that the run was worked on with."""
+
+    id: str
+    provider: str
+
+
+def replay(run: RunOutput) -> list[AgentEvent]:
+    """What a run tells, as far as it can be said of what is stored.
+
+    That it was started, each of its tools, and how it ended; of a run that has not ended, what is
+    known. The pieces of the answer are not among it: ``RunCompleted`` has the whole. What is told
+    of a run while it works is how that begins which is told of it later.
+    """
+    if run.status is RunStatus.PENDING:
+        return []
+    events: list[AgentEvent] = []
+    at = float(run.created_at)
+    tell = Teller(
+        run, model=_Asked(run.model, run.model_provider), emit=events.append, now=lambda: at
+    )
+    tell.run_started()
+    for tool in run.tools:
+        at = float(tool.created_at)
+        tell.tool_started(_begun(tool))
+        at += (tool.metrics or {}).get("duration", 0.0)
+        tell.tool_ended(tool)
+    at = max(at, run.created_at + (run.metrics or Metrics()).duration)
+    if run.status is RunStatus.COMPLETED:
+        tell.content_completed()
+    if run.status in ENDED:
+        tell.run_ended(run)
+    return events
+
+
+def _begun(tool: ToolExecution) -> ToolExecution:
+    return msgspec.structs.replace(tool, result=None, tool_call_error=None, metrics=None)
