@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from licet.authn.principal import Principal
+from licet.cancelled import Cancelled
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,6 +17,7 @@ class RunContext:
     ``session_state`` is the session's own dictionary: what a tool changes in it is stored when
     the run ends. ``principal`` is None when nobody was authenticated: in a script, or on the open
     loopback server. ``request_id`` is that of the HTTP request that started the run, if any did.
+    ``cancelled`` tells, at any time, whether the run was stopped.
     """
 
     run_id: str
@@ -27,3 +29,4 @@ class RunContext:
     session_state: dict[str, Any] = field(default_factory=dict)
     dependencies: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    cancelled: Cancelled = field(default_factory=Cancelled, repr=False, compare=False)

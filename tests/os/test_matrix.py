@@ -74,6 +74,8 @@ RECIPES = {
     "GET /agents/{agent_id}/runs/{run_id}": Recipe(send=IN_SESSION, foreign=404),
     "GET /agents/{agent_id}/runs/{run_id}/events": Recipe(send=IN_SESSION, foreign=404),
     "POST /agents/{agent_id}/runs/{run_id}/resume": Recipe(send=OF_SESSION, foreign=404),
+    # The run has ended: that is what only they hear who may cancel it.
+    "POST /agents/{agent_id}/runs/{run_id}/cancel": Recipe(409, IN_SESSION, 404),
     "GET /sessions": Recipe(),
     "POST /sessions": Recipe(201, {"json": {"session_id": "fresh"}}, 201),
     "DELETE /sessions": Recipe(
@@ -178,10 +180,10 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 36
+    assert len(ENTRIES) == 37
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
     assert len(PUBLIC) == 8
-    assert len(BY_ID) == 15
+    assert len(BY_ID) == 16
     assert len(LISTING) == 3
     assert len(WHOLE) == 10
 

@@ -85,3 +85,4 @@ def test_streams_are_described_with_what_is_asked_of_them() -> None:
     assert named >= {("header", "Last-Event-ID"), ("query", "last_event_index")}
     for body in resume["requestBody"]["content"].values():
         assert set(body["schema"]["properties"]) == {"last_event_index", "session_id"}
+    assert "ended" in found[f"POST {run}/cancel"]["responses"]["409"]["description"]

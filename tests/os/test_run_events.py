@@ -384,7 +384,7 @@ class TestWhose:
         run_id = olga.run("hi")[0].data["run_id"]
         strangers = olga.other(place.world.bearer(STRANGER, "agents:run"))
         admin = olga.other(place.world.admin())
-        for what in ("resume", "events"):
+        for what in ("resume", "cancel", "events"):
             method = "GET" if what == "events" else "POST"
             for who, agent, which, params in (
                 (strangers, "alpha", run_id, {}),

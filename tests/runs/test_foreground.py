@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any, cast
 
 import pytest
@@ -9,13 +10,14 @@ from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
 from licet.agent.run import AgentRun, RunRequest
 from licet.authn.principal import Principal
+from licet.context import RunContext
 from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunRecord, RunStatus, Saving, SessionKey
 from licet.errors import StorageError
 from licet.models.base import ModelRequest
 from licet.runs.foreground import ForegroundRuns
-from licet.testing import Fail, Say, ScriptedModel
+from licet.testing import CallTools, Fail, Say, ScriptedModel
 from licet.testing.scripted import Turn
 
 
@@ -144,6 +146,83 @@ async def test_a_server_that_stops_says_so_on_the_run() -> None:
     assert (ended.error_type, ended.cancellation_reason) == ("cancelled", "the server was stopped")
 
 
+async def test_a_run_that_somebody_cancels_is_stopped_and_says_why() -> None:
+    never, db, runs = asyncio.Event(), InMemoryDb(), ForegroundRuns()
+    model = ScriptedModel([Say("late", hold=never)])
+    task = runs.start(await begun(model, db))
+    await model.wait_for_requests(1)
+    assert not runs.cancel("another", "cancelled by olga")
+    # Again it does nothing more, and the first reason stays.
+    assert runs.cancel("r", "cancelled by olga")
+    assert runs.cancel("r", "cancelled by ada")
+    await asyncio.wait([task])
+    ended = await stored(db)
+    assert (ended.status, ended.error_type) == (RunStatus.CANCELLED, "cancelled")
+    assert ended.cancellation_reason == "cancelled by olga"
+    assert not runs.cancel("r", "cancelled by olga")
+
+
+async def test_tools_are_told_when_their_run_is_stopped() -> None:
+    started, told = asyncio.Event(), list[str | None]()
+    loop, in_thread = asyncio.get_running_loop(), threading.Event()
+
+    def in_a_thread(context: RunContext) -> str:
+        """Work until one is told to stop."""
+        loop.call_soon_threadsafe(started.set)
+        assert not context.cancelled
+        if context.cancelled.wait_in_thread(20):
+            told.append(context.cancelled.reason)
+        in_thread.set()
+        return "stopped"
+
+    async def on_the_loop(context: RunContext) -> str:
+        """Work until one is stopped."""
+        try:
+            return str(await asyncio.Event().wait())
+        finally:
+            told.append(context.cancelled.reason)
+
+    tools = [in_a_thread, on_the_loop]
+    model = ScriptedModel([CallTools(("in_a_thread", {}), ("on_the_loop", {}))])
+    runs, asked = ForegroundRuns(), RunRequest(input=RunInput("hi"), run_id="r", session_id="s")
+    task = await runs.begin(AgentRun(Agent(id="a", model=model, tools=tools), asked))
+    await started.wait()
+    assert runs.cancel("r", "cancelled by olga")
+    await asyncio.wait([task])
+    assert await asyncio.to_thread(in_thread.wait, 20)
+    assert told == ["cancelled by olga"] * 2
+
+
+async def test_tools_are_told_also_when_it_is_only_the_task_that_is_cancelled() -> None:
+    contexts: asyncio.Queue[RunContext] = asyncio.Queue()
+
+    async def works(context: RunContext) -> str:
+        """Work for ever."""
+        contexts.put_nowait(context)
+        return str(await asyncio.Event().wait())
+
+    agent = Agent(id="a", model=ScriptedModel([CallTools(("works", {}))]), tools=[works])
+    task = asyncio.ensure_future(agent.arun("hi"))
+    context = await contexts.get()
+    assert not context.cancelled
+    task.cancel("the reader left")
+    await asyncio.wait([task])
+    assert context.cancelled.reason == "the reader left"
+
+
+async def test_tools_of_a_run_that_ends_well_are_told_nothing() -> None:
+    contexts: list[RunContext] = []
+
+    def works(context: RunContext) -> str:
+        """Work."""
+        contexts.append(context)
+        return "done"
+
+    model = ScriptedModel([CallTools(("works", {})), "ok"])
+    await Agent(id="a", model=model, tools=[works]).arun("hi")
+    assert not contexts[0].cancelled
+
+
 async def test_the_end_is_told_also_of_a_run_that_could_not_begin() -> None:
     class Gone:
         async def begin_run(self, *_: Any, **__: Any) -> None:
@@ -174,7 +253,7 @@ class Slow:
         return await self._inner.save_run(run, session_state=session_state)
 
 
-@pytest.mark.parametrize("why", ["revoked", "the server stops"])
+@pytest.mark.parametrize("why", ["revoked", "cancelled", "the server stops"])
 @pytest.mark.parametrize(
     ("turn", "status"),
     [(Say("ok"), RunStatus.COMPLETED), (Fail(ValueError()), RunStatus.ERROR)],
@@ -191,6 +270,9 @@ async def test_a_run_that_is_being_stored_is_not_stopped_any_more(
     if why == "revoked":
         gone.reason = "the token was revoked"
         assert runs.stop_revoked() == 0
+        slow.gate.set()
+    elif why == "cancelled":
+        assert not runs.cancel("r", "cancelled by olga")
         slow.gate.set()
     else:
         asyncio.get_running_loop().call_later(0.01, slow.gate.set)

@@ -27,6 +27,7 @@ from licet.agent.run_row import RunRow
 from licet.agent.settings import AgentSettings
 from licet.agent.telling import Teller
 from licet.authn.principal import Principal
+from licet.cancelled import Cancelled
 from licet.context import RunContext
 from licet.db.base import NOBODY, Store
 from licet.db.records import RunStatus
@@ -72,6 +73,7 @@ class AgentRun:
         request: what was asked.
         store: where the run is kept; None keeps it nowhere.
         emit: takes the events; None: the model is not streamed and no event is built.
+        executor_id: what the process is called that works on it; stored with it.
         now: gives epoch seconds.
     """
 
@@ -82,6 +84,7 @@ class AgentRun:
         *,
         store: Store | None = None,
         emit: Emit | None = None,
+        executor_id: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.agent = agent
@@ -91,7 +94,13 @@ class AgentRun:
         self._row = (
             None
             if store is None
-            else RunRow(store, owner=request.owner, began=self._began, now=now)
+            else RunRow(
+                store,
+                owner=request.owner,
+                began=self._began,
+                now=now,
+                executor_id=executor_id,
+            )
         )
         self._output_schema = request.output_schema or agent.output_schema_ready
         self.output = RunOutput(
@@ -114,7 +123,13 @@ class AgentRun:
         self._history: tuple[bytes, ...] = ()
         self._state: dict[str, Any] = {}
         self._stopped: Stop | None = None
+        self._cancelled = Cancelled()
         self._ending = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was said that the run is to end before its answer."""
+        return self._stopped is not None
 
     def stop(self, stop: Stop) -> bool:
         """Say why the run is to end before its answer. Whoever says so first cancels its task, too.
@@ -125,6 +140,7 @@ class AgentRun:
         if self._ending or self._stopped is not None:
             return False
         self._stopped = stop
+        self._cancelled.set(stop.reason)
         return True
 
     async def begin(self) -> RunOutput:
@@ -163,6 +179,7 @@ class AgentRun:
             content = await self._work(progress)
         except asyncio.CancelledError as error:
             stop = self._stopped or Stop(str(error.args[0]) if error.args else "cancelled")
+            self._cancelled.set(stop.reason)
             output = msgspec.structs.replace(
                 self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces)),
                 error_type=stop.code,
@@ -207,6 +224,7 @@ class AgentRun:
             session_state=self._state,
             dependencies=await _resolved({**agent.dependencies, **(request.dependencies or {})}),
             metadata=self.output.metadata or {},
+            cancelled=self._cancelled,
         )
         task = Task(
             model=agent.model,

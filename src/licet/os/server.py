@@ -26,6 +26,7 @@ from licet.os.open_streams import OpenStreams
 from licet.os.policy import Policy
 from licet.os.sse import EventStream
 from licet.os.trust import Trust
+from licet.runs.executor_id import new_executor_id
 from licet.runs.foreground import ForegroundRuns
 from licet.runs.logs import RunLogs
 
@@ -72,6 +73,15 @@ class Server:
                     agent.db.id,
                 )
         return found
+
+    @cached_property
+    def executor_id(self) -> str:
+        """What this process is called where its runs are stored.
+
+        Made when it is first asked for, in the process that serves: one that was forked from
+        another has its own.
+        """
+        return new_executor_id()
 
     @cached_property
     def logs(self) -> RunLogs:

@@ -15,6 +15,7 @@ from licet.os.policy import Policy, check_against_routes
 from licet.os.server import Server
 from licet.os.table import RouteTable
 from licet.os.trust import Trust
+from licet.runs.cancel_watch import CancelWatch
 
 _LAST_WORDS_SECONDS = 1.0
 
@@ -56,7 +57,17 @@ async def start_parts(
 
 
 def start_runs(stack: AsyncExitStack, server: Server) -> None:
-    """When ``stack`` ends, the runs do first; then the streams, which say so."""
+    """Begin to hear which runs others were asked to cancel.
+
+    When ``stack`` ends, the runs do first; then the streams, which say so.
+    """
+    watch = CancelWatch(
+        server.dbs.values(),
+        executor_id=server.executor_id,
+        stop=lambda run_id: server.runs.cancel(run_id, "cancelled on request"),
+    )
+    watch.start()
+    stack.push_async_callback(watch.close)
     stack.push_async_callback(server.streams.end, timeout_seconds=_LAST_WORDS_SECONDS)
     stack.push_async_callback(
         server.runs.shut_down, grace_seconds=server.settings.shutdown_grace_seconds

@@ -86,6 +86,18 @@ class ForegroundRuns:
         task.add_done_callback(done)
         return task
 
+    def cancel(self, run_id: str, reason: str) -> bool:
+        """Stop a run because somebody asks for it. Again, it does nothing more.
+
+        False: it does not work here, or is being stored as it ended.
+        """
+        for task, run in list(self._tasks.items()):
+            if run.request.run_id == run_id:
+                if _cancel(task, run, Stop(reason)):
+                    logger.info("run %s is stopped: %s", run_id, reason)
+                return run.stopped
+        return False
+
     def stop_revoked(self) -> int:
         """Stop the runs whose principal's authority is gone. Answers how many."""
         stopped = 0

@@ -137,13 +137,13 @@ def _claimed(
 async def _respond(
     server: Server, agent: Agent, asked: RunRequest, form: RunForm, caller: Caller
 ) -> Response:
-    store = server.db_of(agent).store(caller.access)
+    store, executor_id = server.db_of(agent).store(caller.access), server.executor_id
     if not form.stream:
-        run = AgentRun(agent, asked, store=store)
+        run = AgentRun(agent, asked, store=store, executor_id=executor_id)
         return JSON((await _ended(run, await server.runs.begin(run))).to_json())
     log = server.logs.open(asked.run_id)
     write = LogWriter(log, all_events=form.stream_events)
-    run = AgentRun(agent, asked, store=store, emit=write)
+    run = AgentRun(agent, asked, store=store, emit=write, executor_id=executor_id)
 
     def ended() -> None:
         write.close(run.output)

@@ -1,8 +1,9 @@
-"""Following the events of a run, from any place on."""
+"""Following the events of a run, from any place on, and cancelling it."""
 
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -20,6 +21,8 @@ from licet.os.run_form import read_fields
 from licet.os.schemas import RESUME_BODY
 from licet.os.server import Server
 from licet.os.sse import EventStream, body_of
+from licet.os.views import JSON
+from licet.runs.cancelling import cancel_run
 from licet.runs.sources import source_of
 
 _NONE = -1
@@ -38,7 +41,7 @@ LastEventId = Annotated[
 
 
 def run_event_routes(server: Server) -> APIRouter:
-    """``/agents/{agent_id}/runs/{run_id}/events`` and ``…/resume``."""
+    """``/agents/{agent_id}/runs/{run_id}/events``, ``…/resume`` and ``…/cancel``."""
     router = APIRouter(tags=["Agents"])
 
     @router.get(
@@ -99,6 +102,26 @@ def run_event_routes(server: Server) -> APIRouter:
             )
         )
 
+    @router.post(
+        "/agents/{agent_id}/runs/{run_id}/cancel",
+        summary="Cancel a run",
+        responses={409: {"description": "The run has ended already"}},
+    )
+    @requires("agents:run", id_param="agent_id")
+    async def cancel(
+        agent_id: str, run_id: str, request: Request, session_id: SessionId = None
+    ) -> Response:
+        agent, caller = server.agent(agent_id), caller_of(request)
+        store, run = await _found(server, agent, caller, run_id, session_id)
+        await cancel_run(
+            run,
+            store=store,
+            stop_here=server.runs.cancel,
+            reason=_cancelled_by(caller),
+            now_us=int(time.time() * 1_000_000),
+        )
+        return JSON({})
+
     return router
 
 
@@ -141,3 +164,7 @@ def _index(given: Any, field: str) -> int | None:
     if isinstance(given, int) and not isinstance(given, bool) and _NONE <= given <= _MAX_INDEX:
         return given
     raise InvalidInputError(field, "the index of an event, or -1")
+
+
+def _cancelled_by(caller: Caller) -> str:
+    return "cancelled" if caller.principal is None else f"cancelled by {caller.principal.subject}"
