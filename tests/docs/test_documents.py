@@ -30,6 +30,10 @@ SCRIPT = {
             ],
         },
         {
+            "match": "count to a thousand",
+            "answers": [{"text": "one, two, " * 500, "pause_seconds": 0.1}],
+        },
+        {
             "match": "name a city",
             "answers": [{"text": '{"name": "Rome", "people": 2800000}'}],
         },

@@ -15,6 +15,8 @@ from licet.os import AgentOS, AuthorizationConfig, Settings, TrustedIssuer
 from licet.os.config import KeyFetching
 from licet.os.environment import KEY_VARIABLE, VARIABLES
 from licet.os.service_accounts import DEFAULT_SCOPES
+from licet.runs.log import MAX_BYTES, MAX_FRAMES
+from licet.runs.logs import MAX_ENDED, MAX_ENDED_BYTES
 from tests.docs.snippets import steps
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -44,6 +46,10 @@ def test_times_of_keys_are_stated_as_they_are(setting: object) -> None:
         ("authorization.md", f"`Settings(cached_tokens={Settings().cached_tokens})`"),
         ("authorization.md", f"`Settings(max_header_bytes={Settings().max_header_bytes})`"),
         ("authorization.md", ", ".join(f"`{scope}`" for scope in DEFAULT_SCOPES)),
+        ("streams.md", f"(`: ping`) comes every {Settings().ping_seconds:g} seconds"),
+        ("streams.md", f"({Settings().events_kept_seconds:g}) after its end"),
+        ("streams.md", f"the last {MAX_FRAMES:,} events or {MAX_BYTES // 2**20} MiB of a run"),
+        ("streams.md", f"the last {MAX_ENDED:,} or {MAX_ENDED_BYTES // 2**20} MiB"),
         (
             "revocation.md",
             f"`revocations_max_age_seconds` ({Settings().revocations_max_age_seconds:g})",
