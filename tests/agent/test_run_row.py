@@ -11,7 +11,8 @@ import pytest
 
 from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
-from licet.agent.run import AgentRun, RunRequest
+from licet.agent.run import AgentRun
+from licet.agent.run_request import RunRequest
 from licet.agent.run_row import RunRow
 from licet.db.base import NOBODY, Access, Db
 from licet.db.in_memory import InMemoryDb

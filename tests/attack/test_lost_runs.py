@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
-from licet.agent.run import AgentRun, RunRequest
+from licet.agent.run import AgentRun
+from licet.agent.run_request import RunRequest
 from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import BegunRun, RunRecord, RunStatus, Saving, SessionKey, SessionRecord

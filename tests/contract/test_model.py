@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from licet.db.base import Access, Db, SessionChanges
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import RunQuery, RunRecord, RunStatus, SessionKey, SessionQuery, SessionRecord
+from licet.db.records import (
+    RecentRuns,
+    RunQuery,
+    RunRecord,
+    RunStatus,
+    SessionKey,
+    SessionQuery,
+    SessionRecord,
+)
 from licet.db.run_states import FIRST
 from licet.errors import LicetError
 from tests.contract.conftest import KINDS
@@ -94,6 +102,18 @@ def calls(draw: st.DrawFn) -> Call:
                     statuses=tuple(draw(st.sets(statuses, max_size=2))),
                     created_from_us=draw(optional),
                     created_to_us=draw(optional),
+                ),
+            ),
+            {},
+        ),
+        (
+            "recent_runs",
+            (
+                RecentRuns(
+                    statuses=tuple(draw(st.sets(statuses, max_size=2))),
+                    component_id=draw(st.none() | components),
+                    session_id=draw(st.none() | st.sampled_from(IDS)),
+                    limit=draw(st.integers(0, 3)),
                 ),
             ),
             {},

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import Connection
 
-from licet.db import run_writes, writes
+from licet.db import reads, run_writes, writes
 from licet.db import sqlite as module
-from licet.db.records import RunQuery, SessionKey
+from licet.db.records import RecentRuns, RunQuery, SessionKey
 from licet.db.sqlite import SqliteBackend, SqliteDb
 from licet.db.writer import UnavailableError
 from licet.db.writes import Statement
 from licet.errors import ConfigurationError, StorageError
-from tests.contract.rows import ALICE, run, session, stored
+from tests.contract.rows import ADMIN, ALICE, run, session, stored
 from tests.db.conftest import wait_until
 
 WRITES_FOR_EVER = """
@@ -232,6 +232,19 @@ async def test_rows_are_found_by_their_keys(tmp_path: Path) -> None:
         if searches and "ORDER BY" not in sql:
             assert "autoindex" in searches[0], searches
     connection.close()
+    await db.close()
+
+
+async def test_the_newest_runs_are_found_without_sorting_all(tmp_path: Path) -> None:
+    db = SqliteDb(tmp_path / "licet.db")
+
+    def plan(connection: Connection) -> list[str]:
+        query = reads.recent_runs(RecentRuns(user_id="u"), ADMIN)
+        compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all()
+        return [row[3] for row in rows]
+
+    assert await db.read(plan) == ["SCAN licet_runs USING INDEX licet_runs_created"]
     await db.close()
 
 

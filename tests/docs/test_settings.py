@@ -11,8 +11,15 @@ from typing import Any
 import pytest
 
 from licet.db.in_memory import InMemoryDb
-from licet.os import AgentOS, AuthorizationConfig, Settings, TrustedIssuer
-from licet.os.config import KeyFetching
+from licet.os import (
+    AgentOS,
+    AuthorizationConfig,
+    Heartbeat,
+    KeyFetching,
+    RunQueue,
+    Settings,
+    TrustedIssuer,
+)
 from licet.os.environment import KEY_VARIABLE, VARIABLES
 from licet.os.service_accounts import DEFAULT_SCOPES
 from licet.runs.log import MAX_BYTES, MAX_FRAMES
@@ -40,11 +47,23 @@ def test_times_of_keys_are_stated_as_they_are(setting: object) -> None:
     assert float(row) == getattr(KeyFetching(), name)
 
 
+@pytest.mark.parametrize("kind", [RunQueue, Heartbeat], ids=lambda kind: kind.__name__)
+def test_limits_of_durable_runs_are_stated_as_they_are(kind: type[RunQueue | Heartbeat]) -> None:
+    guide = (DOCS / "durability.md").read_text()
+    for setting in fields(kind):
+        (stated,) = re.findall(rf"^\| `{setting.name}` \| (\w+) \|", guide, re.MULTILINE)
+        default = setting.default
+        assert stated == ("None" if default is None else f"{default:.0f}")
+
+
 @pytest.mark.parametrize(
     ("document", "stated"),
     [
         ("authorization.md", f"`Settings(cached_tokens={Settings().cached_tokens})`"),
         ("authorization.md", f"`Settings(max_header_bytes={Settings().max_header_bytes})`"),
+        ("durability.md", f"`shutdown_grace_seconds` ({Settings().shutdown_grace_seconds:g})"),
+        ("durability.md", f"`events_kept_seconds` ({Settings().events_kept_seconds:g})"),
+        ("durability.md", f"`authority_ttl` ({AuthorizationConfig().authority_ttl.days} days)"),
         ("authorization.md", ", ".join(f"`{scope}`" for scope in DEFAULT_SCOPES)),
         ("streams.md", f"(`: ping`) comes every {Settings().ping_seconds:g} seconds"),
         ("streams.md", f"({Settings().events_kept_seconds:g}) after its end"),

@@ -39,7 +39,7 @@ def server() -> Iterator[LiveServer]:
 
 
 def test_every_operation_is_tried() -> None:
-    assert len(OPERATIONS) == 33
+    assert len(OPERATIONS) == 35
 
 
 @pytest.mark.timeout(300)

@@ -82,7 +82,7 @@ def replicas(
 
 
 def disconnects(model_url: str) -> int:
-    return int(httpx.get(f"{model_url}/_stats").json()["disconnects"])
+    return int(httpx.get(f"{model_url}/_stats", timeout=30).json()["disconnects"])
 
 
 def test_a_run_that_hangs_in_a_model_call_elsewhere_is_cancelled_within_a_second(

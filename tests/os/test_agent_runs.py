@@ -292,7 +292,7 @@ BAD = [
     ({"message": ""}, "message", "Field required"),
     ({"message": "a\0b"}, "message", "NUL"),
     ({"message": "x", "stream": "perhaps"}, "stream", "true or false"),
-    ({"message": "x", "background": "true"}, "background", "no engine"),
+    ({"message": "x", "background": "perhaps"}, "background", "true or false"),
     ({"message": "x", "session_id": "a\nb"}, "session_id", "printable"),
     ({"message": "x", "session_id": "a" * 256}, "session_id", "255"),
     ({"message": "x", "session_state": "{"}, "session_state", "valid JSON"),

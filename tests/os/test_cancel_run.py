@@ -134,7 +134,7 @@ def client(place: Place) -> Iterator[httpx.Client]:
 
 
 def stats(model_url: str) -> dict[str, int]:
-    found: dict[str, int] = httpx.get(f"{model_url}/_stats").json()
+    found: dict[str, int] = httpx.get(f"{model_url}/_stats", timeout=SECONDS).json()
     return found
 
 

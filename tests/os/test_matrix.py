@@ -64,6 +64,8 @@ RECIPES = {
     "GET /redoc": Recipe(),
     "GET /openapi.json": Recipe(),
     "GET /health": Recipe(),
+    "GET /health/live": Recipe(),
+    "GET /health/ready": Recipe(),
     "GET /info": Recipe(),
     "GET /config": Recipe(),
     "GET /models": Recipe(),
@@ -180,9 +182,9 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 37
+    assert len(ENTRIES) == 39
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
-    assert len(PUBLIC) == 8
+    assert len(PUBLIC) == 10
     assert len(BY_ID) == 16
     assert len(LISTING) == 3
     assert len(WHOLE) == 10

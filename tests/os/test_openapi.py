@@ -86,3 +86,27 @@ def test_streams_are_described_with_what_is_asked_of_them() -> None:
     for body in resume["requestBody"]["content"].values():
         assert set(body["schema"]["properties"]) == {"last_event_index", "session_id"}
     assert "ended" in found[f"POST {run}/cancel"]["responses"]["409"]["description"]
+
+
+def test_a_run_says_what_it_may_be_answered_with_and_that_it_can_be_asked_for_once() -> None:
+    run = operations()["POST /agents/{agent_id}/runs"]
+    assert {"200", "202", "400", "422", "429", "503"} <= set(run["responses"])
+    accepted = run["responses"]["202"]["content"]["application/json"]["schema"]
+    assert sorted(accepted["properties"]) == ["run_id", "session_id", "status"]
+    assert "Too many runs wait" in run["responses"]["429"]["description"]
+    key = next(p for p in run["parameters"] if p["in"] == "header")
+    assert (key["name"], key["required"], key["schema"]["maxLength"]) == (
+        "Idempotency-Key",
+        False,
+        255,
+    )
+    for body in run["requestBody"]["content"].values():
+        assert body["schema"]["properties"]["background"]["default"] is False
+
+
+def test_health_is_everybodys_and_may_be_bad() -> None:
+    found = operations()
+    for path in ("/health", "/health/live", "/health/ready"):
+        assert found[f"GET {path}"]["security"] == []
+    assert "503" in found["GET /health/ready"]["responses"]
+    assert "503" not in found["GET /health/live"]["responses"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from licet.agent import Agent
 from licet.authn.principal import owner_key
-from licet.db.base import Access, Db
+from licet.db.base import Access, Db, Store
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import SessionKey
+from licet.db.records import RunRecord, RunStatus, SessionKey
 from licet.models.base import ModelRequest
 from licet.os import Settings
 from licet.testing import CallTools, Fail, Say, ScriptedModel
@@ -317,6 +319,29 @@ class TestARunThatHasEnded:
         dropped, *kept = whole(olga.get(run_id, "99").text)
         assert dropped.data["first_missed_index"] == 100
         assert kept[0].index == gone
+
+
+class LateDb(InMemoryDb):
+    """Finds a run as it was a moment ago."""
+
+    def store(self, access: Access) -> Store:
+        store = super().store(access)
+        find_now = store.find_run
+
+        async def find_run(run_id: str) -> RunRecord | None:
+            run = await find_now(run_id)
+            return None if run is None else replace(run, status=RunStatus.RUNNING)
+
+        late = Mock(wraps=store)
+        late.find_run = find_run
+        return cast("Store", late)
+
+
+def test_a_run_that_ends_while_it_is_looked_for_is_told_as_it_ended() -> None:
+    with Place(db=LateDb()).served() as client:
+        run_id = client.run("hi")[0].data["run_id"]
+        replay = whole(client.resume(run_id).text)[0]
+    assert (replay.name, replay.data["status"]) == ("replay", "COMPLETED")
 
 
 class TestARunThatWasNotStreamedHere:

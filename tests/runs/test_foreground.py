@@ -8,7 +8,8 @@ import pytest
 
 from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
-from licet.agent.run import AgentRun, RunRequest
+from licet.agent.run import AgentRun
+from licet.agent.run_request import RunRequest
 from licet.authn.principal import Principal
 from licet.context import RunContext
 from licet.db.base import NOBODY, Access, Store

@@ -63,7 +63,7 @@ def test_agents_run_in_a_program() -> None:
             Agent,
             """model id name db tools description instructions system_message markdown
             add_history_to_context num_history_runs add_datetime_to_context session_state
-            dependencies output_schema tool_call_limit retries metadata""",
+            dependencies output_schema tool_call_limit retries metadata durable""",
         ),
         (
             AgentOS,

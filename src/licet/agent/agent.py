@@ -12,7 +12,8 @@ from licet.agent.blocking import run_blocking, stream_blocking
 from licet.agent.events import AgentEvent
 from licet.agent.output import RunInput, RunOutput
 from licet.agent.output_schema import OutputSchema
-from licet.agent.run import AgentRun, RunRequest, new_id
+from licet.agent.run import AgentRun
+from licet.agent.run_request import RunRequest, new_id
 from licet.agent.settings import AgentSettings
 from licet.db.base import NOBODY, Access, Store
 from licet.models.message import Image, TextFile

@@ -54,10 +54,15 @@ class RunContentCompleted(AgentEvent, frozen=True, tag="RunContentCompleted"):
 
 
 class ModelRequestStarted(AgentEvent, frozen=True, tag="ModelRequestStarted"):
-    """A model was asked."""
+    """A model was asked.
+
+    ``supersedes_from_index``: it is asked once more, since the process that asked before broke
+    down; what it had shown, the events from that index up to this one, does not count.
+    """
 
     model: str
     model_provider: str
+    supersedes_from_index: int | None = None
 
 
 class ModelRequestCompleted(AgentEvent, frozen=True, tag="ModelRequestCompleted"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from licet.agent.output import ToolExecution
 from licet.agent.output_schema import OutputSchema
+from licet.agent.steps import PLAIN_STEPS, ModelTurn, Steps, Superseded
 from licet.agent.telling import Teller
 from licet.agent.tool_calls import ToolBudget, call_tools, result_message
 from licet.context import RunContext
@@ -31,9 +32,16 @@ class TooManyTurnsError(LicetError):
     code = "too_many_turns"
 
 
+async def always() -> None:
+    """Whoever asks may go on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What the loop works on; nothing in it changes while it works."""
+    """What the loop works on; nothing in it changes while it works.
+
+    ``check`` is awaited before tools are called, and raises where the run may not go on.
+    """
 
     model: Model
     functions: Mapping[str, Function]
@@ -42,6 +50,8 @@ class Task:
     output_schema: OutputSchema | None = None
     tool_call_limit: int | None = None
     retries: int = 0
+    steps: Steps = PLAIN_STEPS
+    check: Callable[[], Awaitable[None]] = always
 
 
 @dataclass(slots=True)
@@ -73,15 +83,18 @@ async def run_loop(task: Task, progress: Progress, tell: Teller) -> Any:
     """
     budget = ToolBudget(task.tool_call_limit)
     corrections_left = task.retries
-    for _ in range(MAX_TURNS):
+    for turn in range(MAX_TURNS):
         response = await _ask(task, progress, tell, tools_allowed=not budget.spent)
         progress.messages.append(_answer_message(response, created_at=int(tell.now())))
         if response.tool_calls:
+            await task.check()
             done = await call_tools(
                 response.tool_calls,
+                turn=turn,
                 functions=task.functions,
                 context=task.context,
                 budget=budget,
+                steps=task.steps,
                 tell=tell,
             )
             progress.tools.extend(done)
@@ -116,18 +129,24 @@ async def _ask(
         tool_choice="auto" if tools_allowed else "none",
         output_format=task.output_schema.format if task.output_schema else None,
     )
-    begin = tell.now()
-    tell.model_asked()
-    response = await _respond(task, request, progress, tell)
-    first_token_seconds = None
-    if tell.first_text_at is not None and tell.first_text_at >= begin:
-        first_token_seconds = tell.first_text_at - begin
-        if progress.first_token_seconds is None:
-            progress.first_token_seconds = first_token_seconds
-    progress.usage = progress.usage + response.usage
-    progress.reasoning += response.reasoning
-    tell.model_answered(response.usage, first_token_seconds=first_token_seconds)
-    return response
+
+    async def ask(superseded: Superseded | None) -> ModelTurn:
+        begin = tell.now()
+        tell.model_asked(superseded)
+        response = await _respond(task, request, progress, tell)
+        shown_at = tell.first_text_at
+        first_token_seconds = (
+            shown_at - begin if shown_at is not None and shown_at >= begin else None
+        )
+        tell.model_answered(response.usage, first_token_seconds=first_token_seconds)
+        return ModelTurn(response, first_token_seconds)
+
+    turn = await task.steps.model(ask)
+    if progress.first_token_seconds is None:
+        progress.first_token_seconds = turn.first_token_seconds
+    progress.usage = progress.usage + turn.response.usage
+    progress.reasoning += turn.response.reasoning
+    return turn.response
 
 
 async def _respond(

@@ -10,70 +10,44 @@ import asyncio
 import inspect
 import logging
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from licet.agent.events import Emit
+from licet.agent.execution import BY_ITSELF, Execution, Stop
 from licet.agent.loop import Progress, Task, run_loop
-from licet.agent.output import Metrics, RunInput, RunOutput
-from licet.agent.output_schema import OutputSchema
+from licet.agent.output import Metrics, RunOutput
 from licet.agent.prompt import history_messages, system_message, user_message
+from licet.agent.run_request import RunRequest
 from licet.agent.run_row import RunRow
 from licet.agent.settings import AgentSettings
+from licet.agent.steps import PLAIN_STEPS, KeptError, Steps
 from licet.agent.telling import Teller
-from licet.authn.principal import Principal
 from licet.cancelled import Cancelled
 from licet.context import RunContext
-from licet.db.base import NOBODY, Store
-from licet.db.records import RunStatus
+from licet.db.base import Store
+from licet.db.records import BegunRun, RunStatus
+from licet.db.work_records import JobRecord, Once, QueueLimits
 from licet.errors import LicetError
-from licet.request_id import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What is asked of an agent. ``owner`` is whose session it is; "" is nobody's.
-
-    ``request_id`` is that of the HTTP request in which this is made, if it is made in one.
-    """
-
-    input: RunInput
-    run_id: str
-    session_id: str
-    owner: str = NOBODY
-    user_id: str | None = None
-    request_id: str | None = field(default_factory=REQUEST_ID.get)
-    principal: Principal | None = None
-    session_state: Mapping[str, Any] | None = None
-    dependencies: Mapping[str, Any] | None = None
-    metadata: Mapping[str, Any] | None = None
-    output_schema: OutputSchema | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run ends before its answer; ``code`` is for programs."""
-
-    reason: str
-    code: str = "cancelled"
-
-
 class AgentRun:
     """One run. ``begin`` it, then ``finish`` it, each once; ``stop`` it in between.
+
+    A durable run is begun by ``enqueue``, in the process that was asked, and by ``work_on`` in each
+    process that works on it.
 
     Args:
         agent: whose settings the run follows.
         request: what was asked.
         store: where the run is kept; None keeps it nowhere.
         emit: takes the events; None: the model is not streamed and no event is built.
-        executor_id: what the process is called that works on it; stored with it.
+        execution: how it is worked on.
         now: gives epoch seconds.
     """
 
@@ -84,13 +58,14 @@ class AgentRun:
         *,
         store: Store | None = None,
         emit: Emit | None = None,
-        executor_id: str | None = None,
+        execution: Execution = BY_ITSELF,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.agent = agent
         self.request = request
         self._now = now
-        self._began = now()
+        self._execution = execution
+        self._began = now() if execution.began is None else execution.began
         self._row = (
             None
             if store is None
@@ -99,7 +74,8 @@ class AgentRun:
                 owner=request.owner,
                 began=self._began,
                 now=now,
-                executor_id=executor_id,
+                executor_id=execution.executor_id,
+                durable=execution.durable,
             )
         )
         self._output_schema = request.output_schema or agent.output_schema_ready
@@ -125,6 +101,12 @@ class AgentRun:
         self._stopped: Stop | None = None
         self._cancelled = Cancelled()
         self._ending = False
+        self._left = False
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The session's state as the run has it; tools change it in place."""
+        return self._state
 
     @property
     def stopped(self) -> bool:
@@ -143,41 +125,103 @@ class AgentRun:
         self._cancelled.set(stop.reason)
         return True
 
-    async def begin(self) -> RunOutput:
+    def leave(self) -> None:
+        """From here on, a cancellation stores nothing: somebody else goes on with the run."""
+        self._left = True
+
+    @property
+    def was_left(self) -> bool:
+        """Whether somebody else goes on with it."""
+        return self._left
+
+    async def begin(self, *, once: Once | None = None) -> RunOutput:
         """Store the run. When this returns, what was asked can no longer be lost.
 
         Raises:
+            RepeatedRequestError: ``once`` was used before; nothing was begun.
             StorageError: it could not be stored; nothing was begun.
         """
-        agent = self.agent
-        stored_state: dict[str, Any] = {}
+        begun = None
         if self._row is not None:
             begun = await self._row.begin(
-                msgspec.structs.replace(self.output, messages=(self._opening,)),
-                first_state=dict(agent.session_state),
-                history_runs=agent.num_history_runs if agent.add_history_to_context else 0,
+                self._opened(RunStatus.RUNNING),
+                first_state=dict(self.agent.session_state),
+                history_runs=self._history_runs,
+                once=once,
             )
+        self._start(begun)
+        return self.output
+
+    async def enqueue(
+        self, job: JobRecord, *, limits: QueueLimits, once: Once | None = None
+    ) -> RunOutput:
+        """Store the run, to be worked on by whichever process takes it. It has a store.
+
+        Raises:
+            QueueFullError: too many wait; nothing was begun.
+            RepeatedRequestError: ``once`` was used before; nothing was begun.
+            StorageError: it could not be stored; nothing was begun.
+        """
+        assert self._row is not None  # noqa: S101 - as the docstring says
+        self.output = self._opened(RunStatus.PENDING)
+        await self._row.enqueue(
+            self.output,
+            job,
+            first_state=dict(self.agent.session_state),
+            limits=limits,
+            once=once,
+        )
+        return self.output
+
+    async def work_on(self) -> bool:
+        """Begin with, or go on with, a run that was enqueued. False: it is not this process's.
+
+        Raises:
+            StorageError: it could not be stored.
+        """
+        assert self._row is not None  # noqa: S101 - it was enqueued, so it has a row
+        begun = await self._row.work_on(
+            self._opened(RunStatus.RUNNING), history_runs=self._history_runs
+        )
+        if begun is not None:
+            self._start(begun)
+        return begun is not None
+
+    @property
+    def _history_runs(self) -> int:
+        return self.agent.num_history_runs if self.agent.add_history_to_context else 0
+
+    def _opened(self, status: RunStatus) -> RunOutput:
+        return msgspec.structs.replace(self.output, status=status, messages=(self._opening,))
+
+    def _start(self, begun: BegunRun | None) -> None:
+        stored_state: dict[str, Any] = {}
+        if begun is not None:
             stored_state, self._history = begun.session.session_state, begun.history
         # Tools change the state in place: nothing of it may be the agent's or another run's own.
         self._state = {
-            **deepcopy(dict(agent.session_state)),
+            **deepcopy(dict(self.agent.session_state)),
             **deepcopy(stored_state),
             **(self.request.session_state or {}),
         }
         self.output = msgspec.structs.replace(self.output, session_state=self._state)
         self._tell.run_started()
-        return self.output
 
-    async def finish(self) -> RunOutput:
+    async def finish(self, steps: Steps = PLAIN_STEPS) -> RunOutput:
         """Work until the answer, store it, and tell it. A failure is an answer too.
 
+        ``steps`` are how model calls and tool calls are done.
+
         Raises:
-            asyncio.CancelledError: the run was cancelled; it is stored as such, with the reason.
+            asyncio.CancelledError: the run was cancelled; it is stored as such, with the reason,
+                unless it was left.
         """
         progress = Progress(messages=[])
         try:
-            content = await self._work(progress)
+            content = await self._work(progress, steps)
         except asyncio.CancelledError as error:
+            if self._left or self._is_taken_away():
+                raise
             stop = self._stopped or Stop(str(error.args[0]) if error.args else "cancelled")
             self._cancelled.set(stop.reason)
             output = msgspec.structs.replace(
@@ -197,7 +241,8 @@ class AgentRun:
                 error,
                 cause,
             )
-            return await self._fail(progress, str(error), error.code)
+            code = error.kept_code if isinstance(error, KeptError) else error.code
+            return await self._fail(progress, str(error), code)
         except Exception as error:
             # The text of an unforeseen exception may hold anything: it goes to the log alone.
             logger.exception("run %s of agent %r failed", self.request.run_id, self.agent.id)
@@ -208,8 +253,9 @@ class AgentRun:
         self._tell.run_ended(self.output)
         return self.output
 
-    async def _work(self, progress: Progress) -> Any:
+    async def _work(self, progress: Progress, steps: Steps) -> Any:
         self._heed_stop()
+        await self._check()
         agent, request = self.agent, self.request
         system = system_message(agent, now=self._began)
         history = history_messages(self._history)
@@ -234,11 +280,27 @@ class AgentRun:
             output_schema=self._output_schema,
             tool_call_limit=agent.tool_call_limit,
             retries=agent.retries,
+            steps=steps,
+            check=self._check,
         )
         content = await run_loop(task, progress, self._tell)
         # Something on the way may have taken the cancellation for its own (wait_for, a tool).
         self._heed_stop()
         return content
+
+    async def _check(self) -> None:
+        """Ask once more whether whoever asked for this may have it."""
+        reason = await self._execution.lost()
+        if reason is not None:
+            self.stop(Stop(reason, "revoked"))
+            self._heed_stop()
+
+    def _is_taken_away(self) -> bool:
+        """Whether something cancels a durable run that nobody stopped: a process that ends."""
+        task = asyncio.current_task()
+        cancelled = task is not None and task.cancelling() > 0
+        self._left = self._execution.durable and self._stopped is None and cancelled
+        return self._left
 
     def _heed_stop(self) -> None:
         if self._stopped is not None:
@@ -275,11 +337,6 @@ class AgentRun:
     async def _end(self, output: RunOutput) -> RunOutput:
         self._ending = True
         return output if self._row is None else await self._row.end(output)
-
-
-def new_id() -> str:
-    """A fresh id for a run or a session."""
-    return str(uuid.uuid4())
 
 
 async def _resolved(dependencies: Mapping[str, Any]) -> dict[str, Any]:

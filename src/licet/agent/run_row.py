@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.output import RunOutput
 from licet.db.base import Store
 from licet.db.records import BegunRun, RunRecord, RunStatus, Saving, SessionKey, SessionRecord
+from licet.db.work_records import JobRecord, Once, QueueLimits
 from licet.errors import LicetError, StorageUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ class RunRow:
         owner: whose it is.
         began: when the run began, in epoch seconds.
         now: gives epoch seconds.
-        executor_id: the process that works on it, where processes are told apart.
+        executor_id: the process that works on it; None: none that anybody watches over.
+        durable: whether another process goes on with it when that one dies.
     """
 
     def __init__(
@@ -48,23 +51,69 @@ class RunRow:
         began: float,
         now: Callable[[], float],
         executor_id: str | None = None,
+        durable: bool = False,
     ) -> None:
         self._store = store
         self._owner = owner
+        self._durable = durable
         self._began_us = int(began * 1_000_000)
         self._now = now
         self._executor_id = executor_id
         self._stored_state = b"{}"
 
     async def begin(
-        self, asked: RunOutput, *, first_state: dict[str, Any], history_runs: int
+        self,
+        asked: RunOutput,
+        *,
+        first_state: dict[str, Any],
+        history_runs: int,
+        once: Once | None = None,
     ) -> BegunRun:
         """Store what was asked, and the session where it is new, with its first state.
 
         Raises:
+            RepeatedRequestError: ``once`` was used before; nothing was stored.
             StorageError: it could not be stored.
         """
-        session = SessionRecord(
+        begun = await self._store.begin_run(
+            self._session(asked, first_state),
+            self._record(asked),
+            history_runs=history_runs,
+            once=once,
+        )
+        return self._begun(begun)
+
+    async def enqueue(
+        self,
+        asked: RunOutput,
+        job: JobRecord,
+        *,
+        first_state: dict[str, Any],
+        limits: QueueLimits,
+        once: Once | None = None,
+    ) -> None:
+        """Store what was asked as a run that waits to be worked on.
+
+        Raises:
+            QueueFullError: too many wait; nothing was stored.
+            RepeatedRequestError: ``once`` was used before; nothing was stored.
+            StorageError: it could not be stored.
+        """
+        await self._store.enqueue_run(
+            self._session(asked, first_state), self._record(asked), job, limits=limits, once=once
+        )
+
+    async def work_on(self, running: RunOutput, *, history_runs: int) -> BegunRun | None:
+        """Store that a run that waited is worked on. None: it is not this process's to work on.
+
+        Raises:
+            StorageError: it could not be stored.
+        """
+        begun = await self._store.work_on_run(self._record(running), history_runs=history_runs)
+        return None if begun is None else self._begun(begun)
+
+    def _session(self, asked: RunOutput, first_state: dict[str, Any]) -> SessionRecord:
+        return SessionRecord(
             owner=self._owner,
             session_id=asked.session_id,
             component_id=asked.agent_id,
@@ -74,7 +123,8 @@ class RunRow:
             created_at_us=self._began_us,
             updated_at_us=self._began_us,
         )
-        begun = await self._store.begin_run(session, self._record(asked), history_runs=history_runs)
+
+    def _begun(self, begun: BegunRun) -> BegunRun:
         self._stored_state = msgspec.json.encode(begun.session.session_state)
         return begun
 
@@ -85,7 +135,7 @@ class RunRow:
         """
         try:
             state = output.session_state or {}
-            changed = _state_json(state) != self._stored_state
+            changed = state_json(state) != self._stored_state
             saving = await self._save(self._record(output), state if changed else None)
             return await self._stored(output) if saving is Saving.REFUSED else output
         except Exception as error:
@@ -100,11 +150,21 @@ class RunRow:
             return failed
 
     async def _save(self, record: RunRecord, state: dict[str, Any] | None) -> Saving:
-        for delay_seconds in _RETRY_AFTER_SECONDS:
+        delays: Iterator[float] = iter(_RETRY_AFTER_SECONDS)
+        if self._durable:
+            # Whoever goes on with it would have to wait, too; ended, nobody would go on with it.
+            delays = chain(delays, repeat(_RETRY_AFTER_SECONDS[-1]))
+        for delay_seconds in delays:
             try:
                 return await self._store.save_run(record, session_state=state)
             except StorageUnavailableError:
                 await asyncio.sleep(delay_seconds)
+        while self._durable:
+            # Somebody goes on with it in any case: that may as well be who has the answer.
+            try:
+                return await self._store.save_run(record, session_state=state)
+            except StorageUnavailableError:
+                await asyncio.sleep(_RETRY_AFTER_SECONDS[-1])
         return await self._store.save_run(record, session_state=state)
 
     async def _stored(self, output: RunOutput) -> RunOutput:
@@ -137,11 +197,12 @@ class RunRow:
             total_tokens=output.metrics.total_tokens if output.metrics else 0,
             created_at_us=self._began_us,
             updated_at_us=int(self._now() * 1_000_000),
-            executor_id=self._executor_id,
+            executor_id=None if output.status is RunStatus.PENDING else self._executor_id,
+            durable=self._durable,
         )
 
 
-def _state_json(state: Mapping[str, Any]) -> bytes:
+def state_json(state: Mapping[str, Any]) -> bytes:
     """A state as JSON, if it can be stored and read again.
 
     Raises:

@@ -46,6 +46,7 @@ class AgentSettings:
         tool_call_limit: tool calls in one run; None: no limit.
         retries: how often a failed model call, or an answer that does not fit, is tried again.
         metadata: kept on every run.
+        durable: all runs in a server outlive its process: another one goes on with them.
 
     Raises:
         ConfigurationError: a setting cannot be used; the message names it.
@@ -69,6 +70,7 @@ class AgentSettings:
     tool_call_limit: int | None = None
     retries: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    durable: bool = False
 
     functions: Mapping[str, Function] = field(init=False, repr=False)
     schemas: tuple[ToolSchema, ...] = field(init=False, repr=False)

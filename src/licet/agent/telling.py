@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from licet.agent import events as ev
 from licet.agent.output import Metrics, RunOutput, ToolExecution
+from licet.agent.steps import Superseded
 from licet.db.records import RunStatus
 from licet.models.message import Usage
 
@@ -54,10 +55,13 @@ class Teller:
         """The run is stored and begins."""
         self._tell(ev.RunStarted, model=self._model.id, model_provider=self._model.provider)
 
-    def model_asked(self) -> None:
-        """A model call begins."""
+    def model_asked(self, superseded: Superseded | None = None) -> None:
+        """A model call begins, perhaps in place of one that broke off."""
         self._tell(
-            ev.ModelRequestStarted, model=self._model.id, model_provider=self._model.provider
+            ev.ModelRequestStarted,
+            model=self._model.id,
+            model_provider=self._model.provider,
+            supersedes_from_index=None if superseded is None else superseded.first_index,
         )
 
     def text(self, piece: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.output import ToolExecution
+from licet.agent.steps import Steps
 from licet.agent.telling import Teller
 from licet.context import RunContext
 from licet.models.message import Message, ToolCall
@@ -39,26 +42,46 @@ class ToolBudget:
 async def call_tools(
     calls: Sequence[ToolCall],
     *,
+    turn: int,
     functions: Mapping[str, Function],
     context: RunContext,
     budget: ToolBudget,
+    steps: Steps,
     tell: Teller,
 ) -> list[ToolExecution]:
     """Run all calls of one turn at the same time. Answers one execution a call, in their order.
 
     A call that cannot be made (unknown tool, spent budget, bad arguments) has its reason as its
-    result: the model reads it, and nothing else fails.
+    result: the model reads it, and nothing else fails. ``turn`` counts the run's turns from 0.
+
+    Raises:
+        LicetError: what a step raised, which is not the tool's: it could not be kept.
     """
-    executions = [_started(call, tell) for call in calls]
-    allowed = [budget.take() for _ in calls]
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(
-                _call(call, started, functions=functions, context=context, allowed=may, tell=tell)
+    steps_of_calls = [
+        steps.tool(
+            partial(
+                _call,
+                call,
+                functions=functions,
+                # The same over every attempt: what the model asked for is kept.
+                context=replace(context, idempotency_key=f"{context.run_id}-{turn}-{position}"),
+                allowed=budget.take(),
+                tell=tell,
             )
-            for call, started, may in zip(calls, executions, allowed, strict=True)
-        ]
+        )
+        for position, call in enumerate(calls)
+    ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_awaited(step)) for step in steps_of_calls]
+    except BaseExceptionGroup as failed:
+        # The first is why: the others were cancelled for its sake. A run knows it by its kind.
+        raise failed.exceptions[0] from failed.exceptions[0].__cause__
     return [task.result() for task in tasks]
+
+
+async def _awaited(step: Awaitable[ToolExecution]) -> ToolExecution:
+    return await step
 
 
 def result_message(execution: ToolExecution, *, created_at: int) -> Message:
@@ -84,14 +107,13 @@ def _started(call: ToolCall, tell: Teller) -> ToolExecution:
 
 async def _call(
     call: ToolCall,
-    started: ToolExecution,
     *,
     functions: Mapping[str, Function],
     context: RunContext,
     allowed: bool,
     tell: Teller,
 ) -> ToolExecution:
-    function = functions.get(call.function.name)
+    started, function = _started(call, tell), functions.get(call.function.name)
     if function is not None:
         started = msgspec.structs.replace(
             started, stop_after_tool_call=function.stop_after_tool_call

@@ -30,7 +30,8 @@ class AccessRequest:
         declared: whether the route says what it asks for. One that does not is closed.
         resource_id: the object; None: no single one is meant.
         route: the template of the route, such as ``/agents/{agent_id}/runs``.
-        method: of the request; ``WEBSOCKET`` of a handshake.
+        method: of the request; ``WEBSOCKET`` of a handshake; ``RUN``, without a route, when a run
+            that was started earlier begins, goes on, or calls tools.
     """
 
     principal: Principal

@@ -16,6 +16,8 @@ from licet.db.audit_records import (
 from licet.db.base import NOBODY, Access, Db, SessionChanges, Store
 from licet.db.records import (
     BegunRun,
+    RecentRuns,
+    RunHead,
     RunQuery,
     RunRecord,
     RunStatus,
@@ -71,11 +73,13 @@ __all__ = [
     "Once",
     "QueueFullError",
     "QueueLimits",
+    "RecentRuns",
     "RepeatedRequestError",
     "RevocationKind",
     "RevocationPage",
     "RevocationQuery",
     "RevocationRecord",
+    "RunHead",
     "RunQuery",
     "RunRecord",
     "RunStatus",

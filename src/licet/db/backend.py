@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from licet.db.base import Access
+from licet.db.steps_database import StepsDatabase
 from licet.db.writer import WriteConnection
 from licet.db.writes import Write
 
@@ -88,6 +89,9 @@ class Backend(Protocol):
 
         Where the database guards its rows, each read is a transaction of its own.
         """
+
+    def steps(self) -> StepsDatabase:
+        """Connections for the engine of durable runs, to a place that exists."""
 
     def listen(self, heard: Callable[[str | None], None]) -> Listener | None:
         """Call ``heard`` with each topic that changes, and with None when some may have changed.

@@ -14,6 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 from licet.db.audit_base import AuditStore
 from licet.db.records import (
     BegunRun,
+    RecentRuns,
+    RunHead,
     RunQuery,
     RunRecord,
     Saving,
@@ -131,6 +133,13 @@ class Store(Protocol):
 
     async def list_runs(self, key: SessionKey, query: RunQuery) -> Sequence[RunRecord]:
         """Runs of a session, oldest first."""
+
+    async def recent_runs(self, query: RecentRuns) -> Sequence[RunHead]:
+        """The newest runs that this access reaches, whichever sessions they are in, newest first.
+
+        By ``created_at_us``, then ``run_id``. For people who look after a server: a filter that
+        few runs fit is looked through in all of them.
+        """
 
     async def create_session(self, session: SessionRecord) -> bool:
         """Store a new session. False: its owner has one of that id, which is left as it is.

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from licet.db.records import RunRecord, RunStatus, SessionRecord
+from licet.db.records import RunHead, RunRecord, RunStatus, SessionRecord
 from licet.errors import StorageError
 
 SESSION_COLUMNS = (
@@ -37,6 +37,19 @@ RUN_COLUMNS = (
     "status",
     "body",
     "total_tokens",
+    "created_at_us",
+    "updated_at_us",
+    "executor_id",
+    "durable",
+)
+
+HEAD_COLUMNS = (
+    "owner",
+    "session_id",
+    "run_id",
+    "component_id",
+    "user_id",
+    "status",
     "created_at_us",
     "updated_at_us",
     "executor_id",
@@ -189,6 +202,17 @@ def run_record(row: Sequence[Any]) -> RunRecord:
         executor_id=row[11],
         durable=bool(row[12]),
     )
+
+
+def run_head(row: Sequence[Any]) -> RunHead:
+    """A row of ``HEAD_COLUMNS`` as a record."""
+    values = dict(zip(HEAD_COLUMNS, row, strict=True))
+    return RunHead(**{**values, "status": RunStatus(row[5]), "durable": bool(row[9])})
+
+
+def head_of(run: RunRecord) -> RunHead:
+    """A run without its body."""
+    return RunHead(**{name: getattr(run, name) for name in HEAD_COLUMNS})
 
 
 def checked(

@@ -16,11 +16,14 @@ from licet.db.access import (
     require_working,
 )
 from licet.db.base import Access, SessionChanges, Store
-from licet.db.codec import check_run, json_text, session_record, session_row, storable
-from licet.db.in_memory_rows import InMemoryRows
+from licet.db.codec import check_run, head_of, json_text, session_record, session_row, storable
+from licet.db.in_memory_rows import InMemoryRows, in_order
 from licet.db.in_memory_topics import InMemoryTopics
 from licet.db.records import (
+    MAX_RECENT_RUNS,
     BegunRun,
+    RecentRuns,
+    RunHead,
     RunQuery,
     RunRecord,
     RunStatus,
@@ -135,6 +138,12 @@ class _InMemoryStore(Store):
         with self.rows.lock:
             return [run for run in self.rows.of_session(key) if _run_fits(run, query)]
 
+    async def recent_runs(self, query: RecentRuns) -> Sequence[RunHead]:
+        with self.rows.lock:
+            reached = [run for run in self.rows.runs.values() if self.access.reaches(run.owner)]
+        found = in_order([run for run in reached if _is_wanted(run, query)])[::-1]
+        return [head_of(run) for run in found[: min(MAX_RECENT_RUNS, max(0, query.limit))]]
+
     async def create_session(self, session: SessionRecord) -> bool:
         require_reach(self.access, session)
         with self.rows.lock:
@@ -242,6 +251,15 @@ def _run_fits(run: RunRecord, query: RunQuery) -> bool:
         and (not query.statuses or run.status in query.statuses)
         and (low is None or run.created_at_us >= low)
         and (high is None or run.created_at_us <= high)
+    )
+
+
+def _is_wanted(run: RunRecord, query: RecentRuns) -> bool:
+    return (
+        (not query.statuses or run.status in query.statuses)
+        and query.component_id in (None, run.component_id)
+        and query.session_id in (None, run.session_id)
+        and query.user_id in (None, run.user_id)
     )
 
 

@@ -11,6 +11,7 @@ from licet.db.migrations import VERSION_TABLE
 from licet.db.postgres_driver import error_text, load_psycopg
 from licet.db.postgres_url import PostgresAddress
 from licet.db.reach import SETTING, reach_of_connection, reaching_read, reaching_write
+from licet.db.steps_database import StepsDatabase
 from licet.db.writer import UnavailableError, WriteConnection
 from licet.db.writes import Write
 from licet.errors import StorageError
@@ -34,6 +35,11 @@ _CONNECTION = {
 # The net below the listener: for as long as it cannot hear, or a pooler in between keeps it deaf.
 _POLL_SECONDS = 0.5
 # "licet" as a number: the advisory lock that migrations take.
+# What the engine of durable runs may use: a run takes one for a moment at the end of each step.
+_STEPS_CONNECTIONS = 8
+_STEPS_SCHEMA = "licet_steps"
+# Of PostgreSQL; what is longer is cut off there too.
+_MAX_NAME_CHARS = 63
 _MIGRATION_LOCK = int.from_bytes(b"licet", "big")
 
 
@@ -151,6 +157,34 @@ class PostgresBackend:
         event.listen(engine, "begin", begin)
         return engine
 
+    def steps(self) -> StepsDatabase:
+        """A schema of its own in the same database, named after the one that the tables are in."""
+        from sqlalchemy.exc import DBAPIError
+
+        driver = load_psycopg()
+
+        def connected() -> psycopg.Connection[tuple[Any, ...]]:
+            try:
+                return self._connected()
+            except driver.OperationalError as error:
+                # Of the driver's own errors, and by these words, the engine knows to try again.
+                raise driver.OperationalError(f"connection failed: {error_text(error)}") from error
+
+        engine = self._engine(
+            creator=connected,
+            pool_size=_STEPS_CONNECTIONS,
+            max_overflow=2,
+            pool_pre_ping=True,
+        )
+        try:
+            with engine.connect() as connection:
+                schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+        except (DBAPIError, StorageError) as error:
+            engine.dispose()
+            raise StorageError(f"database {self.id!r} cannot be reached: {error}") from error
+        name = _STEPS_SCHEMA if schema == "public" else f"{_STEPS_SCHEMA}_{schema}"
+        return StepsDatabase(engine, name[:_MAX_NAME_CHARS], tells=True)
+
     def listen(self, heard: Callable[[str | None], None]) -> Listener:
         """A listener with a connection of its own."""
         from licet.db.postgres_listener import PostgresListener
@@ -163,21 +197,21 @@ class PostgresBackend:
     def _connection(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
         driver = load_psycopg()
         try:
-            connection: psycopg.Connection[tuple[Any, ...]] = driver.connect(
-                **{**_CONNECTION, **self._parameters()}, autocommit=autocommit
-            )
+            return self._connected(autocommit=autocommit)
         except driver.Error as error:
             raise UnavailableError(
                 f"database {self.id!r} cannot be reached: {error_text(error)}"
             ) from error
+
+    def _connected(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
+        parameters = {**_CONNECTION, **self._parameters()}
+        connection: psycopg.Connection[tuple[Any, ...]] = load_psycopg().connect(
+            **parameters, autocommit=autocommit
+        )
         return connection
 
     def _engine(self, **options: Any) -> Engine:
         from sqlalchemy import create_engine
 
-        return create_engine(
-            "postgresql+psycopg://",
-            creator=self._connection,
-            use_native_hstore=False,
-            **options,
-        )
+        usual = {"creator": self._connection, "use_native_hstore": False}
+        return create_engine("postgresql+psycopg://", **{**usual, **options})

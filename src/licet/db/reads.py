@@ -7,8 +7,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, select
 
 from licet.db.base import Access
-from licet.db.codec import MAX_INTEGER, RUN_COLUMNS, SESSION_COLUMNS, storable, within_columns
-from licet.db.records import RunQuery, SessionKey, SessionQuery
+from licet.db.codec import (
+    HEAD_COLUMNS,
+    MAX_INTEGER,
+    RUN_COLUMNS,
+    SESSION_COLUMNS,
+    storable,
+    within_columns,
+)
+from licet.db.records import MAX_RECENT_RUNS, RecentRuns, RunQuery, SessionKey, SessionQuery
 from licet.db.tables import runs, sessions
 
 _session_values = [sessions.c[name] for name in SESSION_COLUMNS]
@@ -38,6 +45,26 @@ def runs_of(key: SessionKey, query: RunQuery) -> Select[Any]:
     if query.created_to_us is not None:
         wanted.append(runs.c.created_at_us <= within_columns(query.created_to_us))
     return select(*_run_values).where(*wanted).order_by(runs.c.created_at_us, runs.c.run_id)
+
+
+def recent_runs(query: RecentRuns, access: Access) -> Select[Any]:
+    """The newest runs of all sessions that are reached, without their bodies."""
+    wanted = [] if access.sees_all else [runs.c.owner == access.owner]
+    if query.statuses:
+        wanted.append(runs.c.status.in_([status.value for status in query.statuses]))
+    for column, value in (
+        (runs.c.component_id, query.component_id),
+        (runs.c.session_id, query.session_id),
+        (runs.c.user_id, query.user_id),
+    ):
+        if value is not None:
+            wanted.append(column == value)
+    return (
+        select(*[runs.c[name] for name in HEAD_COLUMNS])
+        .where(*wanted)
+        .order_by(runs.c.created_at_us.desc(), runs.c.run_id.desc())
+        .limit(min(MAX_RECENT_RUNS, max(0, query.limit)))
+    )
 
 
 def tokens_of(key: SessionKey) -> Select[Any]:

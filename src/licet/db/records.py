@@ -91,6 +91,22 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunHead:
+    """What a list of many runs knows of each: all but what was said in it. See ``RunRecord``."""
+
+    owner: str
+    session_id: str
+    run_id: str
+    component_id: str
+    user_id: str | None
+    status: RunStatus
+    created_at_us: int
+    updated_at_us: int
+    executor_id: str | None
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BegunRun:
     """What the start of a run found: its session, and the runs before it, oldest first."""
 
@@ -124,6 +140,24 @@ class RunQuery:
     statuses: tuple[RunStatus, ...] = ()
     created_from_us: int | None = None
     created_to_us: int | None = None
+
+
+MAX_RECENT_RUNS = 1000
+"""How many runs of all sessions are listed at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentRuns:
+    """Which runs of all sessions to list. None, and no ``statuses``: no filter.
+
+    ``limit`` is at most ``MAX_RECENT_RUNS``, whatever it says.
+    """
+
+    statuses: tuple[RunStatus, ...] = ()
+    component_id: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

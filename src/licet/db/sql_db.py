@@ -19,6 +19,7 @@ from licet.db.sql_audit import sql_audit
 from licet.db.sql_store import sql_store
 from licet.db.sql_trust import sql_trust
 from licet.db.sql_work import sql_work
+from licet.db.steps_database import StepsDatabase
 from licet.db.trust_base import TrustStore
 from licet.db.watching import Waiters, wait_for_change
 from licet.db.work_base import WorkStore
@@ -79,6 +80,15 @@ class SqlDb:
     def work(self) -> WorkStore:
         """Who works on runs, and on which. Costs nothing; opens the database at its first use."""
         return sql_work(self, self._backend)
+
+    async def steps_database(self) -> StepsDatabase:
+        """Connections for the engine of durable runs.
+
+        Raises:
+            StorageError: the database cannot be reached.
+        """
+        await self._opened()
+        return await asyncio.to_thread(self._backend.steps)
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

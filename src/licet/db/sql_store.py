@@ -17,9 +17,11 @@ from licet.db.access import (
     require_working,
 )
 from licet.db.base import Access, SessionChanges, Store
-from licet.db.codec import run_record, session_record, storable
+from licet.db.codec import run_head, run_record, session_record, storable
 from licet.db.records import (
     BegunRun,
+    RecentRuns,
+    RunHead,
     RunQuery,
     RunRecord,
     Saving,
@@ -145,6 +147,14 @@ class _SqlStore(Store):
         from licet.db import reads
 
         return [run_record(row) for row in await self._rows(reads.runs_of(key, query))]
+
+    async def recent_runs(self, query: RecentRuns) -> Sequence[RunHead]:
+        named = (query.component_id, query.session_id, query.user_id)
+        if not storable(self.access.owner, *named):
+            return ()
+        from licet.db import reads
+
+        return [run_head(row) for row in await self._rows(reads.recent_runs(query, self.access))]
 
     async def create_session(self, session: SessionRecord) -> bool:
         require_reach(self.access, session)

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from licet.db.base import Access
 from licet.db.migrations import VERSION_TABLE
 from licet.db.sql_db import SqlDb
+from licet.db.steps_database import StepsDatabase
 from licet.db.writer import UnavailableError, WriteConnection
 from licet.db.writes import Answer, Statement, Write
 from licet.errors import ConfigurationError, StorageError
@@ -27,6 +28,8 @@ T = TypeVar("T")
 _DEFAULT_FILE = ".licet/licet.db"
 _BUSY_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.2
+_STEPS_CONNECTIONS = 8
+_STEPS_BUSY_SECONDS = 30
 _URL_SCHEME = "sqlite:///"
 
 
@@ -166,6 +169,29 @@ class SqliteBackend:
             pool_size=connections,
             max_overflow=0,
         )
+
+    def steps(self) -> StepsDatabase:
+        """A file beside this one: the steps of runs would keep its writer waiting."""
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import QueuePool
+
+        beside = SqliteBackend(self._path.with_name(f"{self._path.stem}-steps.db"))
+        beside.prepare()
+
+        def connected() -> sqlite3.Connection:
+            connection = beside._connection(one_thread=False)
+            # The engine's own way: a transaction begins with its first write, as a writer.
+            connection.isolation_level = "IMMEDIATE"
+            connection.execute(f"PRAGMA busy_timeout = {_STEPS_BUSY_SECONDS * 1000}")
+            return connection
+
+        engine = create_engine(
+            f"sqlite:///{beside._path}",
+            creator=connected,
+            poolclass=QueuePool,
+            pool_size=_STEPS_CONNECTIONS,
+        )
+        return StepsDatabase(engine, "", tells=False)
 
     def listen(self, heard: Callable[[str | None], None]) -> None:
         """A file tells nobody when it changes."""

@@ -70,6 +70,8 @@ runs = Table(
         ondelete="CASCADE",
     ),
     Index("licet_runs_of_session", "owner", "session_id", "created_at_us"),
+    # The newest of all: bodies are large, and lie before what a list would be sorted by.
+    Index("licet_runs_created", "created_at_us", "run_id"),
     # The queue, which is PENDING and of no executor; and what each executor is at work on. Neither
     # grows with the runs that have ended.
     Index(

@@ -5,7 +5,7 @@ from licet.authn.issuer import TrustedIssuer
 from licet.authn.key_fetching import KeyFetching
 from licet.authn.token_source import TokenSource
 from licet.os.agent_os import AgentOS
-from licet.os.config import AuthorizationConfig, Settings
+from licet.os.config import AuthorizationConfig, Heartbeat, RunQueue, Settings
 from licet.os.own_routes import current_principal, replace_dependency
 from licet.os.rules import public, requires
 
@@ -13,7 +13,9 @@ __all__ = [
     "AgentOS",
     "AuditConfig",
     "AuthorizationConfig",
+    "Heartbeat",
     "KeyFetching",
+    "RunQueue",
     "Settings",
     "TokenSource",
     "TrustedIssuer",

@@ -32,6 +32,7 @@ from licet.os.routes.agents import agent_routes
 from licet.os.routes.audit import audit_routes
 from licet.os.routes.authz import authz_routes
 from licet.os.routes.core import core_routes
+from licet.os.routes.health import health_routes
 from licet.os.routes.logout import logout_routes
 from licet.os.routes.revocations import revocation_routes
 from licet.os.routes.run_events import run_event_routes
@@ -39,10 +40,9 @@ from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
 from licet.os.server import Server, agents_by_id
 from licet.os.serving import serve
-from licet.os.starting import check_routes, start_parts, start_runs
+from licet.os.starting import check_durable, check_routes, start_parts
 from licet.os.table import RouteTable
 from licet.os.trust import Trust, VerifierOf, build_trust
-from licet.runs.foreground import ForegroundRuns
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | N
 _DEFAULT_DB_FILE = ".licet/licet.db"
 _ROUTES = (
     core_routes,
+    health_routes,
     agent_routes,
     agent_run_routes,
     run_event_routes,
@@ -141,7 +142,6 @@ class AgentOS:
             default_db=default_db,
             settings=settings,
             auditing=build_auditing(audit or AuditConfig(), db=default_db, os_id=self.id),
-            runs=ForegroundRuns(self._lost),
             open_requests=OpenRequests(self._lost),
         )
         if authorization:
@@ -197,12 +197,12 @@ class AgentOS:
             self._config, user_isolation=user_isolation, authorizers=authorizers
         )
         server.trust = trust
+        server.authority_ttl = self._config.authority_ttl
         return trust
 
     def _lost(self, principal: Principal | None) -> str | None:
         """Why the authority of a principal is gone; None: it is not."""
-        trust = self._server.trust
-        return None if trust is None else trust.authority.lost(principal)
+        return self._server.lost(principal)
 
     @property
     def policy(self) -> Policy | None:
@@ -228,6 +228,21 @@ class AgentOS:
     def db(self) -> Db:
         """Where revocations and service accounts are, and the sessions of agents without a Db."""
         return self._server.default_db
+
+    @property
+    def dbs(self) -> Mapping[str, Db]:
+        """Every database by its id, the default one first."""
+        return self._server.dbs
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """What is served, by id."""
+        return self._server.agents
+
+    @property
+    def settings(self) -> Settings:
+        """Limits and times."""
+        return self._server.settings
 
     def get_app(self) -> FastAPI:
         """The app, made once. Routes that are added to it later are guarded like all others.
@@ -353,6 +368,7 @@ class AgentOS:
             keep_queries_out_of_the_log()
             server = self._server
             check_routes(self._table, server.policy, server.trust)
+            check_durable(server.agents.values(), server.db_of)
             async with AsyncExitStack() as stack:
                 await start_parts(
                     stack, dbs=server.dbs.values(), trust=server.trust, auditing=server.auditing
@@ -364,7 +380,7 @@ class AgentOS:
                     more = await stack.enter_async_context(self._lifespan(app))
                     state = {**(state or {}), **(more or {})} or None
                 # Runs end first: their tools may need what the lifespans have opened.
-                start_runs(stack, server)
+                await stack.enter_async_context(server.running())
                 yield state
 
         return lifespan

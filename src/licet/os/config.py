@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 from licet.authn.issuer import IssuerSettings, TrustedIssuer
 from licet.authn.key_fetching import KeyFetching
 from licet.authn.token_source import TokenSource
+from licet.errors import ConfigurationError
 from licet.os.middleware.client_address import proxy_networks
+from licet.runs.executor import Heartbeat
+from licet.runs.run_queue import RunQueue
 
-__all__ = ["AuthorizationConfig", "KeyFetching", "Settings", "TokenSource", "TrustedIssuer"]
+__all__ = [
+    "AuthorizationConfig",
+    "Heartbeat",
+    "KeyFetching",
+    "RunQueue",
+    "Settings",
+    "TokenSource",
+    "TrustedIssuer",
+]
 
 DEFAULT_ADMIN_SCOPE = "agent_os:admin"
+DEFAULT_AUTHORITY_TTL = timedelta(days=30)
 DEFAULT_MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -39,6 +52,11 @@ class AuthorizationConfig(IssuerSettings):
         excluded_route_paths: the same, under its other name.
         run_authority: ``snapshot``: what a token started goes on when the token expires; ``token``:
             runs and open streams end with it. Revocation ends them in either case.
+        authority_ttl: for how long a durable run may go on under the snapshot that it was started
+            with.
+
+    Raises:
+        ConfigurationError: ``authority_ttl`` is not above zero.
     """
 
     issuers: Sequence[TrustedIssuer] = ()
@@ -50,6 +68,17 @@ class AuthorizationConfig(IssuerSettings):
     public_paths: Sequence[str] = ()
     excluded_route_paths: Sequence[str] = ()
     run_authority: Literal["snapshot", "token"] = "snapshot"
+    authority_ttl: timedelta = DEFAULT_AUTHORITY_TTL
+
+    def __post_init__(self) -> None:
+        """Refuse an authority that nobody would ever have."""
+        if self.authority_ttl <= timedelta():
+            raise ConfigurationError("authority_ttl is above zero")
+
+    @property
+    def outlives_seconds(self) -> float:
+        """For how long what a token has started may go on, whatever becomes of the token."""
+        return 0.0 if self.run_authority == "token" else self.authority_ttl.total_seconds()
 
     @property
     def open_paths(self) -> tuple[str, ...]:
@@ -77,6 +106,8 @@ class Settings:
             be read for longer, requests get 503.
         max_failed_authentications: how many tokens that do not verify a client may present within
             60 seconds; more get 429. Good tokens are never affected.
+        run_queue: how many durable runs may work at once, and how many may wait.
+        heartbeat: how soon another process takes over from one that died.
         trusted_proxies: addresses and networks of the proxies that may say, in
             ``X-Forwarded-For`` and ``X-Forwarded-Proto``, for whom they speak; none by default.
 
@@ -93,6 +124,8 @@ class Settings:
     cached_tokens: int = 4096
     revocations_max_age_seconds: float = 5.0
     max_failed_authentications: int = 100
+    run_queue: RunQueue = field(default_factory=RunQueue)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
     trusted_proxies: Sequence[str] = ()
 
     def __post_init__(self) -> None:

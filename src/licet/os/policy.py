@@ -121,6 +121,23 @@ class Policy:
             )
         return Denial.forbidden(decision.reason)
 
+    async def still_permits(
+        self, principal: Principal, permission: Permission, *, resource_id: str
+    ) -> Decision:
+        """Decide anew about what a principal started earlier, on one object."""
+        caller = self.caller(principal)
+        assert caller.grants is not None  # noqa: S101 - a principal's caller has grants
+        return await self.authorizer.authorize(
+            AccessRequest(
+                principal=principal,
+                grants=caller.grants,
+                permission=permission,
+                declared=True,
+                resource_id=resource_id,
+                method="RUN",
+            )
+        )
+
     async def visible(self, caller: Caller, permission: Permission, ids: Iterable[str]) -> set[str]:
         """Those of some objects that a list may show to a caller."""
         if caller.principal is None or caller.grants is None:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from licet.db.work_records import QueueFullError
 from licet.errors import (
     ConflictError,
     InvalidInputError,
@@ -23,18 +24,23 @@ from licet.os.denial import Denial, log_denial
 from licet.os.media import UnsupportedMediaError
 from licet.os.service_accounts import NotYoursToGrantError, ScopeNotUsableError
 from licet.os.values import MissingFieldError
+from licet.runs.durable import DurableRunsTakenError, NoLastingDatabaseError
 
 logger = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[LicetError], int], ...] = (
     (UnsupportedMediaError, 400),
     (ScopeNotUsableError, 400),
+    (NoLastingDatabaseError, 400),
     (NotYoursToGrantError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (QueueFullError, 429),
+    (DurableRunsTakenError, 503),
     (StorageError, 503),
 )
 _RETRY_AFTER_SECONDS = "5"
+_LATER = frozenset((429, 503))
 _PLACES = ("body", "header", "path", "query")
 
 
@@ -62,7 +68,7 @@ async def _licet_error(request: Request, error: Exception) -> JSONResponse:
                 )
                 if refusal is not None:
                     return JSONResponse({"detail": refusal.detail}, status_code=refusal.status)
-            headers = {"retry-after": _RETRY_AFTER_SECONDS} if status == 503 else None  # noqa: PLR2004 - an HTTP status
+            headers = {"retry-after": _RETRY_AFTER_SECONDS} if status in _LATER else None
             return JSONResponse(_detail(error), status_code=status, headers=headers)
     logger.error("a request failed: %s", error, exc_info=error)
     return JSONResponse({"detail": f"Internal server error ({type(error).__name__})"}, 500)

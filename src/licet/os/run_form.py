@@ -21,6 +21,7 @@ from licet.models.message import Image, TextFile
 from licet.os import values
 from licet.os.media import Uploads, read_images, read_uploads
 from licet.os.urlencoded import urlencoded_fields
+from licet.runs.retrying import RETRY_OF
 from licet.tools.thread import run_in_thread
 
 MAX_FILES = 20
@@ -35,6 +36,7 @@ class RunForm:
     message: str
     stream: bool
     stream_events: bool
+    background: bool
     session_id: str | None
     user_id: str | None
     images: tuple[Image, ...]
@@ -54,10 +56,6 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
     given, (images, files) = await read_fields(request)
     if "message" not in given:
         raise values.MissingFieldError("message")
-    if values.boolean(given.get("background", False), "background"):
-        raise InvalidInputError(
-            "background", "false: this version of Licet has no engine for background runs"
-        )
     for field in _UNSUPPORTED_MEDIA:
         if field in given:
             raise InvalidInputError(field, "nothing: only images and text files can be given")
@@ -67,6 +65,7 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
         message=values.text(given["message"], "message"),
         stream=values.boolean(given.get("stream", True), "stream"),
         stream_events=values.boolean(given.get("stream_events", True), "stream_events"),
+        background=values.boolean(given.get("background", False), "background"),
         session_id=_optional_id(given, "session_id"),
         user_id=_optional_id(given, "user_id"),
         images=images,
@@ -129,8 +128,8 @@ def _metadata(given: Mapping[str, Any], agent: Agent) -> Mapping[str, Any] | Non
     value = _object(given, "metadata")
     for name in value or ():
         # What the server says of its runs, tools and reports believe.
-        if name in agent.metadata:
-            raise InvalidInputError("metadata", f"other keys than {name!r}, which the agent sets")
+        if name in agent.metadata or name == RETRY_OF:
+            raise InvalidInputError("metadata", f"other keys than {name!r}, which the server sets")
     return value
 
 

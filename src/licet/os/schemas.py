@@ -59,6 +59,11 @@ _RUN_FIELDS: dict[str, Any] = {
     "message": {"type": "string", "description": "What to ask the agent"},
     "stream": {**_BOOLEAN, "default": True, "description": "Answer as server-sent events"},
     "stream_events": {**_BOOLEAN, "default": True, "description": "All events, or the text only"},
+    "background": {
+        **_BOOLEAN,
+        "default": False,
+        "description": "Durable: the run outlives this process. Without stream, answer at once",
+    },
     "session_id": {**_TEXT, "description": "Goes on with this session; a new one when absent"},
     "user_id": {**_TEXT, "description": "Whose session; for who sees all"},
     "session_state": {**_TEXT, "description": "JSON object; keys that the agent declares"},
@@ -87,7 +92,16 @@ def _body(properties: dict[str, Any]) -> dict[str, Any]:
     return {"schema": {"type": "object", "required": ["message"], "properties": properties}}
 
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "Sent again with the same body within a day, it begins no second run: the "
+    "first one is answered. Visible ASCII characters",
+}
 RUN_BODY: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY_KEY],
     "requestBody": {
         "required": True,
         "content": {
@@ -95,13 +109,23 @@ RUN_BODY: dict[str, Any] = {
             "application/x-www-form-urlencoded": _body(_RUN_FIELDS),
             "application/json": _body(_JSON_RUN_FIELDS),
         },
-    }
+    },
+}
+_ACCEPTED = {
+    "type": "object",
+    "required": ["run_id", "session_id", "status"],
+    "properties": {"run_id": _TEXT, "session_id": _TEXT, "status": _TEXT},
 }
 RUN_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The run, or its events",
         "content": {"application/json": {}, "text/event-stream": {}},
-    }
+    },
+    202: {
+        "description": "The run is stored, and waits for its turn (background, without stream)",
+        "content": {"application/json": {"schema": _ACCEPTED}},
+    },
+    429: {"description": "Too many runs wait, or this client failed to authenticate too often"},
 }
 _RESUME = {
     "schema": {

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 
 from licet.agent.agent import Agent
@@ -18,17 +20,18 @@ from licet.errors import ConfigurationError, NotFoundError, StorageUnavailableEr
 from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.caller import Caller
-from licet.os.config import Settings
+from licet.os.config import DEFAULT_AUTHORITY_TTL, Settings
 from licet.os.explaining import Explainer
 from licet.os.giving import Giving
 from licet.os.open_requests import OpenRequests
 from licet.os.open_streams import OpenStreams
 from licet.os.policy import Policy
+from licet.os.readiness import Databases
+from licet.os.revocations import Revoking
 from licet.os.sse import EventStream
 from licet.os.trust import Trust
-from licet.runs.executor_id import new_executor_id
-from licet.runs.foreground import ForegroundRuns
-from licet.runs.logs import RunLogs
+from licet.runs.run_authority import RunAuthority
+from licet.runs.runner import Runner, RunnerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,10 @@ logger = logging.getLogger(__name__)
 _LAST_WORDS_SECONDS = 0.2
 # What it takes to stop runs, beside the time that they have to end by themselves.
 _STOPPING_SECONDS = 10.0
+_LAST_WORDS_AT_THE_END_SECONDS = 1.0
+
+RUN_AGENT = Permission("agents", "run", id_param="agent_id")
+"""What is asked for again when a run begins, goes on, or calls tools."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -53,12 +60,13 @@ class Server:
     default_db: Db
     settings: Settings
     auditing: Auditing
-    runs: ForegroundRuns
     open_requests: OpenRequests
     policy: Policy | None = None
     trust: Trust | None = None
+    authority_ttl: timedelta = DEFAULT_AUTHORITY_TTL
     explainer: Explainer | None = None
     instantiated_at: float = field(default_factory=time.time)
+    _runner: Runner | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def dbs(self) -> Mapping[str, Db]:
@@ -75,18 +83,56 @@ class Server:
         return found
 
     @cached_property
-    def executor_id(self) -> str:
-        """What this process is called where its runs are stored.
+    def databases(self) -> Databases:
+        """Whether they answer."""
+        return Databases(self.dbs.values())
 
-        Made when it is first asked for, in the process that serves: one that was forked from
-        another has its own.
-        """
-        return new_executor_id()
+    @property
+    def runs(self) -> Runner:
+        """The runs of this process. Made in the process that serves, and anew for each start."""
+        if self._runner is None:
+            self._runner = self._new_runner()
+        return self._runner
 
-    @cached_property
-    def logs(self) -> RunLogs:
-        """The events of the runs of this process."""
-        return RunLogs(keep_seconds=self.settings.events_kept_seconds)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Inside of the block, runs are taken on; at its end they end, or are left to others."""
+        try:
+            await self.runs.start()
+            yield
+        finally:
+            await self.runs.close()
+            # Runs have ended, and said so: that has still to reach their clients.
+            await self.streams.end(timeout_seconds=_LAST_WORDS_AT_THE_END_SECONDS)
+            self._runner = None
+
+    def _new_runner(self) -> Runner:
+        settings = self.settings
+        return Runner(
+            agents=self.agents,
+            dbs=self.dbs,
+            authority=RunAuthority(
+                may_go_on=self.may_go_on, lost=self.lost, ttl=self.authority_ttl
+            ),
+            settings=RunnerSettings(
+                queue=settings.run_queue,
+                heartbeat=settings.heartbeat,
+                grace_seconds=settings.shutdown_grace_seconds,
+                events_kept_seconds=settings.events_kept_seconds,
+            ),
+        )
+
+    def lost(self, principal: Principal | None) -> str | None:
+        """Why the authority of a principal is gone, as far as is known here; None: it is not."""
+        return None if self.trust is None else self.trust.authority.lost(principal)
+
+    async def may_go_on(self, principal: Principal, agent_id: str) -> str | None:
+        """Why a principal may run an agent no longer; None: they may."""
+        reason = self.lost(principal)
+        if reason is not None or self.policy is None:
+            return reason
+        decision = await self.policy.still_permits(principal, RUN_AGENT, resource_id=agent_id)
+        return None if decision.allowed else decision.reason
 
     @cached_property
     def streams(self) -> OpenStreams:
@@ -141,6 +187,12 @@ class Server:
     def issuers(self) -> Sequence[TrustedIssuer]:
         """The auth servers whose tokens are taken."""
         return () if self.trust is None else [issuer for issuer, _ in self.trust.issuers]
+
+    @property
+    def revoking(self) -> Revoking:
+        """Revokes, in this server's database."""
+        outlives_seconds = 0.0 if self.trust is None else self.trust.outlives_seconds
+        return Revoking(self.default_db.trust(), self.issuers, outlives_seconds=outlives_seconds)
 
     def agent(self, agent_id: str) -> Agent:
         """The agent of that id.

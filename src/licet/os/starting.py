@@ -1,23 +1,18 @@
-"""Starting: what has to hold, be read and be open before the first request is answered.
-
-And what ends, in which order, after the last one.
-"""
+"""Starting: what has to hold, be read and be open before the first request is answered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 
+from licet.agent.agent import Agent
 from licet.db.base import Db
+from licet.db.steps_database import Lasting
 from licet.errors import ConfigurationError
 from licet.os.auditing import Auditing
 from licet.os.policy import Policy, check_against_routes
-from licet.os.server import Server
 from licet.os.table import RouteTable
 from licet.os.trust import Trust
-from licet.runs.cancel_watch import CancelWatch
-
-_LAST_WORDS_SECONDS = 1.0
 
 
 def check_routes(table: RouteTable, policy: Policy | None, trust: Trust | None) -> None:
@@ -34,6 +29,20 @@ def check_routes(table: RouteTable, policy: Policy | None, trust: Trust | None) 
     if policy is not None and trust is not None:
         issuers = [issuer for issuer, _ in trust.issuers]
         check_against_routes(policy, table.entries(), issuers=issuers)
+
+
+def check_durable(agents: Iterable[Agent], db_of: Callable[[Agent], Db]) -> None:
+    """Refuse agents whose runs are to outlive the process, where nothing of theirs does.
+
+    Raises:
+        ConfigurationError: names the agent.
+    """
+    for agent in agents:
+        if agent.durable and not isinstance(db_of(agent), Lasting):
+            raise ConfigurationError(
+                f"agent {agent.id!r} is durable, but its database ({type(db_of(agent)).__name__}) "
+                "ends with the process; give it a SqliteDb or a PostgresDb"
+            )
 
 
 async def start_parts(
@@ -54,21 +63,3 @@ async def start_parts(
         await trust.start()
     stack.push_async_callback(auditing.close)
     await auditing.start()
-
-
-def start_runs(stack: AsyncExitStack, server: Server) -> None:
-    """Begin to hear which runs others were asked to cancel.
-
-    When ``stack`` ends, the runs do first; then the streams, which say so.
-    """
-    watch = CancelWatch(
-        server.dbs.values(),
-        executor_id=server.executor_id,
-        stop=lambda run_id: server.runs.cancel(run_id, "cancelled on request"),
-    )
-    watch.start()
-    stack.push_async_callback(watch.close)
-    stack.push_async_callback(server.streams.end, timeout_seconds=_LAST_WORDS_SECONDS)
-    stack.push_async_callback(
-        server.runs.shut_down, grace_seconds=server.settings.shutdown_grace_seconds
-    )

@@ -74,6 +74,11 @@ class TrustWatch:
         # One reading at a time: an older one must not be taken over after a newer one.
         self._lock = asyncio.Lock()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether what is known of revocations is not too old to go by."""
+        return self._state.is_current
+
     async def start(self) -> None:
         """Read everything, then follow what changes.
 

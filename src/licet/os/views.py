@@ -13,6 +13,7 @@ from licet.agent.agent import Agent
 from licet.agent.output import RunOutput, plain
 from licet.authn.principal import SERVICE_PREFIX
 from licet.db.records import RunRecord, SessionRecord
+from licet.db.run_states import ENDED
 from licet.db.trust_records import RevocationRecord, ServiceAccountRecord
 
 PREVIEW_CHARS = 280
@@ -154,6 +155,20 @@ def run_view(record: RunRecord) -> dict[str, Any]:
         "files": [],
         "input_media": media if any(media.values()) else None,
     }
+
+
+def run_body(record: RunRecord) -> bytes:
+    """A stored run as the route of its agent shows it: its body, which is what it was stored as.
+
+    Where only the row's own status was changed, as when a run is taken out of the queue, that is
+    the newer one.
+    """
+    if not record.durable or record.status in ENDED:
+        return record.body
+    run = RunOutput.from_json(record.body)
+    if run.status is record.status:
+        return record.body
+    return msgspec.structs.replace(run, status=record.status).to_json()
 
 
 def run_preview(record: RunRecord) -> dict[str, Any]:

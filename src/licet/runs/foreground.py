@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from licet.agent.execution import Stop
 from licet.agent.output import RunOutput
-from licet.agent.run import AgentRun, Stop
+from licet.agent.run import AgentRun
 from licet.authn.principal import Principal
+from licet.db.work_records import Once
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,11 @@ class ForegroundRuns:
         return len(self._tasks)
 
     async def begin(
-        self, run: AgentRun, *, ended: Callable[[], None] | None = None
+        self,
+        run: AgentRun,
+        *,
+        ended: Callable[[], None] | None = None,
+        once: Once | None = None,
     ) -> asyncio.Task[RunOutput]:
         """Store a run and let it work to its end; see ``start``.
 
@@ -45,12 +51,13 @@ class ForegroundRuns:
         misses the answer: what is stored is worked on.
 
         Raises:
+            RepeatedRequestError: ``once`` was used before; nothing was begun.
             StorageError: it could not be stored; nothing was begun.
         """
 
         async def begin_and_start() -> asyncio.Task[RunOutput]:
             try:
-                await run.begin()
+                await run.begin(once=once)
             except BaseException:
                 if ended is not None:
                     ended()

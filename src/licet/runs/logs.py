@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class RunLogs:
         self._max_ended_bytes = max_ended_bytes
         self._clock = clock
         self._working: dict[str, EventLog] = {}
+        self._expected: dict[str, asyncio.Event] = {}
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
         self._ended_bytes = 0
 
@@ -55,7 +57,20 @@ class RunLogs:
     def open(self, run_id: str) -> EventLog:
         """A new log, for a run that begins."""
         log = self._working[run_id] = EventLog()
+        if (opened := self._expected.pop(run_id, None)) is not None:
+            opened.set()
         return log
+
+    async def opened(self, run_id: str, *, within_seconds: float) -> None:
+        """Wait until a run begins here, or the time is over."""
+        if run_id in self._working:
+            return
+        opened = self._expected.setdefault(run_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(within_seconds):
+                await opened.wait()
+        except TimeoutError:
+            self._expected.pop(run_id, None)
 
     def get(self, run_id: str) -> EventLog | None:
         """The log of a run. None: it is not kept here, or no longer, or never was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -31,21 +32,31 @@ def replay(run: RunOutput) -> list[AgentEvent]:
         return []
     events: list[AgentEvent] = []
     at = float(run.created_at)
-    tell = Teller(
-        run, model=_Asked(run.model, run.model_provider), emit=events.append, now=lambda: at
-    )
+    tell = _teller(run, events, lambda: at)
     tell.run_started()
     for tool in run.tools:
         at = float(tool.created_at)
         tell.tool_started(_begun(tool))
         at += (tool.metrics or {}).get("duration", 0.0)
         tell.tool_ended(tool)
-    at = max(at, run.created_at + (run.metrics or Metrics()).duration)
+    return events + ending(run, not_before=at)
+
+
+def ending(run: RunOutput, *, not_before: float = 0.0) -> list[AgentEvent]:
+    """What a run tells when it ends; nothing where it has not. ``not_before``: epoch seconds."""
+    events: list[AgentEvent] = []
+    at = max(not_before, run.created_at + (run.metrics or Metrics()).duration)
+    tell = _teller(run, events, lambda: at)
     if run.status is RunStatus.COMPLETED:
         tell.content_completed()
     if run.status in ENDED:
         tell.run_ended(run)
     return events
+
+
+def _teller(run: RunOutput, events: list[AgentEvent], now: Callable[[], float]) -> Teller:
+    asked = _Asked(run.model, run.model_provider)
+    return Teller(run, model=asked, emit=events.append, now=now)
 
 
 def _begun(tool: ToolExecution) -> ToolExecution:

@@ -97,7 +97,7 @@ class StoredRun:
         if self._ended:
             return
         if record is None:
-            self._take(_deleted(self._run), RunStatus.ERROR)
+            self._take(deleted(self._run), RunStatus.ERROR)
         else:
             self._take(RunOutput.from_json(record.body), record.status)
 
@@ -108,7 +108,8 @@ class StoredRun:
         self._ended = status in ENDED
 
 
-def _deleted(run: RunOutput) -> RunOutput:
+def deleted(run: RunOutput) -> RunOutput:
+    """What is told of a run whose row is gone."""
     return msgspec.structs.replace(
         run, status=RunStatus.ERROR, content="The run was deleted", error_type="deleted"
     )

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from licet.agent.agent import Agent
-from licet.agent.output import RunInput, RunOutput
-from licet.agent.run import AgentRun, RunRequest, new_id
+from licet.agent.output import RunInput
+from licet.agent.run_request import RunRequest, new_id
 from licet.authn.frozen import thawed
 from licet.authn.principal import Principal
 from licet.db.base import Store
 from licet.db.records import RunQuery, RunStatus, SessionRecord
 from licet.errors import NotFoundError
 from licet.os.caller import Caller, caller_of
+from licet.os.once import once_of
 from licet.os.rules import requires
 from licet.os.run_form import RunForm, read_run_form
+from licet.os.running import Asked, answer
 from licet.os.schemas import RUN_BODY, RUN_RESPONSES
 from licet.os.server import Server
 from licet.os.sessions import find_session
-from licet.os.sse import body_of
 from licet.os.values import identifier
-from licet.os.views import JSON, run_view
-from licet.runs.frames import LogWriter
+from licet.os.views import JSON, run_body, run_view
 
 SessionId = Annotated[str, Query(description="The session that the run belongs to")]
 UserId = Annotated[str | None, Query(description="Whose session; for who sees all")]
@@ -43,9 +42,12 @@ def agent_run_routes(server: Server) -> APIRouter:
     @requires("agents:run", id_param="agent_id")
     async def run_agent(agent_id: str, request: Request) -> Response:
         agent = server.agent(agent_id)
-        form = await read_run_form(request, agent)
-        asked = run_request(form, caller_of(request))
-        return await _respond(server, agent, asked, form, caller_of(request))
+        caller, form = caller_of(request), await read_run_form(request, agent)
+        once = once_of(request, caller, route=f"POST /agents/{agent.id}/runs", asked=form)
+        asked = run_request(form, caller)
+        return await answer(
+            server, Asked(agent=agent, request=asked, form=form, caller=caller, once=once)
+        )
 
     @router.get("/agents/{agent_id}/runs", summary="The runs of a session")
     @requires("agents:run", id_param="agent_id")
@@ -82,7 +84,7 @@ def agent_run_routes(server: Server) -> APIRouter:
         run = await store.get_run(session.key, identifier(run_id, "path.run_id"))
         if run is None or run.component_id != agent.id:
             raise NotFoundError("Run", run_id, "Run not found")
-        return JSON(run.body)
+        return JSON(run_body(run))
 
     return router
 
@@ -132,33 +134,3 @@ def _claimed(
     principal: Principal | None, part: Literal["session_state", "dependencies"]
 ) -> dict[str, Any]:
     return {} if principal is None else dict(thawed(getattr(principal, part)))
-
-
-async def _respond(
-    server: Server, agent: Agent, asked: RunRequest, form: RunForm, caller: Caller
-) -> Response:
-    store, executor_id = server.db_of(agent).store(caller.access), server.executor_id
-    if not form.stream:
-        run = AgentRun(agent, asked, store=store, executor_id=executor_id)
-        return JSON((await _ended(run, await server.runs.begin(run))).to_json())
-    log = server.logs.open(asked.run_id)
-    write = LogWriter(log, all_events=form.stream_events)
-    run = AgentRun(agent, asked, store=store, emit=write, executor_id=executor_id)
-
-    def ended() -> None:
-        write.close(run.output)
-        server.logs.keep(asked.run_id)
-
-    await server.runs.begin(run, ended=ended)
-    return server.stream(body_of(log, asked.run_id, ping_seconds=server.settings.ping_seconds))
-
-
-async def _ended(run: AgentRun, task: asyncio.Task[RunOutput]) -> RunOutput:
-    """What a run came to, also where it was stopped from outside."""
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        # Either the run was stopped, which is an answer, or whoever waits for it.
-        if not task.cancelled():
-            raise
-        return run.output

@@ -23,7 +23,6 @@ from licet.os.server import Server
 from licet.os.sse import EventStream, body_of
 from licet.os.views import JSON
 from licet.runs.cancelling import cancel_run
-from licet.runs.sources import source_of
 
 _NONE = -1
 _INDEX = re.compile(r"-1|[0-9]{1,15}")
@@ -65,7 +64,7 @@ def run_event_routes(server: Server) -> APIRouter:
         if last is None:
             last = _index(last_event_index, "query.last_event_index")
         store, run = await _found(server, agent, caller_of(request), run_id, session_id)
-        source = source_of(run, logs=server.logs, store=store)
+        source = await server.runs.events_of(run, store)
         seen = seen_of(source, _NONE if last is None else last)
         if source.ended and seen == source.next_index - 1:
             # What makes a browser's EventSource ask no more.
@@ -88,7 +87,7 @@ def run_event_routes(server: Server) -> APIRouter:
         store, run = await _found(
             server, agent, caller_of(request), run_id, given.get("session_id"), field="session_id"
         )
-        source = source_of(run, logs=server.logs, store=store)
+        source = await server.runs.events_of(run, store)
         if source.ended and run.status in UNENDED:
             # It ended while it was looked for.
             run = await store.get_run(run.session_key, run_id) or run

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from licet.agent.run import new_id
+from licet.agent.run_request import new_id
 from licet.authz.grants import Reach
 from licet.db.base import SessionChanges, Store
 from licet.db.records import RunQuery, RunRecord, SessionKey, SessionRecord

@@ -1,0 +1,43 @@
+"""Execution: how a run is worked on, by whom, and why it may have to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ends before its answer; ``code`` is for programs."""
+
+    reason: str
+    code: str = "cancelled"
+
+
+Lost = Callable[[], Awaitable[str | None]]
+"""Why whoever asked for a run may have it no longer; None: they may."""
+
+
+async def nobody_loses() -> None:
+    """Nobody loses what nobody was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a run is worked on.
+
+    Attributes:
+        executor_id: by which process; None: by none that anybody watches over.
+        durable: another one goes on with it when that one dies.
+        began: when it was asked for, in epoch seconds; None: now.
+        lost: asked before the run begins and before each call of tools.
+    """
+
+    executor_id: str | None = None
+    durable: bool = False
+    began: float | None = None
+    lost: Lost = nobody_loses
+
+
+BY_ITSELF = Execution()
+"""In a script: nobody watches over it, and nobody is asked."""

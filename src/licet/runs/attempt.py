@@ -1,0 +1,162 @@
+"""Attempt: one process's work on one durable run, from where it stands to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from licet.agent.agent import Agent
+from licet.agent.execution import Execution, Stop
+from licet.agent.output import RunOutput
+from licet.agent.run import AgentRun
+from licet.agent.steps import KeptError
+from licet.db.base import Db
+from licet.db.records import RunRecord
+from licet.db.run_states import ENDED
+from licet.db.work_records import JobRecord
+from licet.runs.durable_events import DurableEvents
+from licet.runs.durable_steps import DurableSteps
+from licet.runs.engine import DurableEngine
+from licet.runs.frames import frame
+from licet.runs.gate import WorkGate
+from licet.runs.log import EventLog
+from licet.runs.orphans import EVERYTHING
+from licet.runs.patience import patiently
+from licet.runs.replay import ending
+from licet.runs.run_authority import RunAuthority
+from licet.runs.snapshot import Snapshot, StoredRequest
+
+_END_STEP = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What attempts work with.
+
+    Attributes:
+        engine: keeps steps and events.
+        executor_id: this process.
+        authority: what a snapshot is worth.
+        heard: waits until this process is heard of in a database.
+    """
+
+    engine: DurableEngine
+    executor_id: str
+    authority: RunAuthority
+    heard: Callable[[str], Awaitable[None]]
+
+
+class Attempt:
+    """One process's work on one run.
+
+    Args:
+        shop: what it works with.
+        agent: whose run it is.
+        stored: the run as it was found.
+        job: what it takes along.
+        db: where it is stored.
+        log: where readers of this process find its events.
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        agent: Agent,
+        stored: RunRecord,
+        job: JobRecord,
+        *,
+        db: Db,
+        log: EventLog,
+    ) -> None:
+        snapshot = None if job.snapshot is None else Snapshot.from_json(job.snapshot)
+        principal = None if snapshot is None else snapshot.principal()
+        self._shop = shop
+        self._db = db
+        self._events = DurableEvents(shop.engine, log, frame=frame)
+        self.run = AgentRun(
+            agent,
+            StoredRequest.from_json(job.request).request(principal),
+            store=db.store(EVERYTHING),
+            emit=self._events.emit,
+            execution=Execution(
+                executor_id=shop.executor_id,
+                durable=True,
+                began=stored.created_at_us / 1_000_000,
+                lost=lambda: shop.authority.lost_by(snapshot, principal, agent.id),
+            ),
+        )
+        self.gate = WorkGate(lambda: shop.heard(db.id))
+        self._steps = DurableSteps(
+            shop.engine, self._events, gate=self.gate, state=lambda: self.run.state
+        )
+        self._begun = False
+
+    @property
+    def db_id(self) -> str:
+        """The database of the run."""
+        return self._db.id
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is stored as being worked on: from then on it may be cancelled."""
+        return self._begun
+
+    async def recall(self) -> None:
+        """Know what an earlier attempt has told."""
+        await _recalled(self._events, self.run.request.run_id)
+
+    async def work(self) -> None:
+        """Work to the run's end, and tell it.
+
+        Raises:
+            asyncio.CancelledError: it was left, or this process may not work on it any more.
+        """
+        if not await patiently(self.run.work_on):
+            return
+        asked = await patiently(lambda: self._db.work().cancels_asked(self._shop.executor_id))
+        if self.run.request.run_id in asked:
+            self.run.stop(Stop("cancelled"))
+        self._begun = True
+        try:
+            await self.run.finish(self._steps)
+        except asyncio.CancelledError:
+            if self.run.output.status not in ENDED:
+                raise
+            # It is stored as cancelled, and that is how it ended.
+            task = asyncio.current_task()
+            while task is not None and task.cancelling():
+                task.uncancel()
+        await _close(self._shop.engine, self._events)
+
+
+async def tell_end(engine: DurableEngine, run: RunRecord) -> None:
+    """Tell how a run ended: whoever stored it died, perhaps, before it was told."""
+    events = DurableEvents(engine, EventLog(), frame=frame)
+    await _recalled(events, run.run_id)
+    for event in ending(RunOutput.from_json(run.body)):
+        events.emit(event)
+    await _close(engine, events)
+
+
+async def _recalled(events: DurableEvents, run_id: str) -> None:
+    from licet.runs.dbos_engine import outside_of_a_run
+
+    await outside_of_a_run(events.recall(run_id))
+
+
+async def _close(engine: DurableEngine, events: DurableEvents) -> None:
+    begun = False
+
+    async def end() -> str:
+        nonlocal begun
+        begun = True
+        await events.close()
+        return _END_STEP
+
+    while not begun:
+        # A step of an attempt that came further may have its place.
+        with suppress(KeptError):
+            if await engine.step()(end) == _END_STEP:
+                return

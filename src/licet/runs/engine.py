@@ -1,0 +1,108 @@
+"""DurableEngine: what Licet asks of the engine of durable runs.
+
+A run is a workflow of the run's id. What each of its steps came to is stored; so are its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """Events that were stored together: the index of the first, and their frames."""
+
+    first_index: int
+    frames: tuple[str, ...]
+
+
+def unread(batch: Batch, next_index: int) -> Batch:
+    """What is left of a batch for whoever has read up to an index.
+
+    A batch whose writer did not hear that it was stored is stored once more.
+    """
+    read = max(0, next_index - batch.first_index)
+    return batch if not read else Batch(batch.first_index + read, batch.frames[read:])
+
+
+class WorkflowState(Enum):
+    """What the engine knows of a run."""
+
+    UNKNOWN = "unknown"
+    ACTIVE = "active"
+    """It is at work, or will be: the engine has it started again if its process dies."""
+    ENDED = "ended"
+
+
+class Work(Protocol):
+    """What the engine has done for it: the work of one run, begun or gone on with."""
+
+    async def __call__(self, run_id: str, db_id: str) -> None:
+        """Work on a run until it has ended. What it raises ends the workflow.
+
+        Raises:
+            asyncio.CancelledError: the run is left to whoever goes on with it.
+        """
+
+
+class Step(Protocol):
+    """A step that has its place among those of its run."""
+
+    async def __call__(self, do: Callable[[], Coroutine[Any, Any, str]]) -> str:
+        """Do it, and store what it comes to; or answer what is stored."""
+
+
+class DurableEngine(Protocol):
+    """What Licet asks of an engine. Steps and events: inside of the work of a run only."""
+
+    async def launch(self, work: Work) -> None:
+        """Begin. Runs on the loop of the caller.
+
+        Raises:
+            ConfigurationError: this process serves another configuration already.
+            StorageError: the database cannot be reached; it can be tried again.
+        """
+
+    async def close(self) -> None:
+        """End. What works is cancelled, and is gone on with by whoever recovers it."""
+
+    async def start(self, run_id: str, db_id: str) -> bool:
+        """Let the work of a run that this process has claimed begin in it.
+
+        False: it had begun in a process that was given up; whichever process goes on with that.
+        """
+
+    def step(self) -> Step:
+        """The next step of the run. Takes its place now."""
+
+    async def store_events(self, batch: Batch) -> None:
+        """Store events, and wake who reads them. In a step."""
+
+    async def close_events(self) -> None:
+        """No event follows. In a step."""
+
+    def events(
+        self, run_id: str, *, idle_seconds: float | None
+    ) -> AsyncGenerator[Batch | None, None]:
+        """All events of a run in order, up to the end; None where none came for so long.
+
+        ``idle_seconds`` None: those that are stored now.
+        """
+
+    async def state(self, run_id: str) -> WorkflowState:
+        """What is known of a run."""
+
+    async def recover(self, run_id: str, *, living: Collection[str]) -> WorkflowState:
+        """Have a run started again, by whichever process, unless one of the living has it.
+
+        Answers what is known of it.
+        """
+
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Delete what is stored of runs that have ended."""
+
+    async def ended_before(self, epoch_seconds: float) -> Sequence[str]:
+        """Runs that ended before, some of them at least, for as long as there are any."""
