@@ -20,8 +20,13 @@ KEY = TokenFactory().public_key
 NOW = float(int(time.time()))
 
 
-def revoking(store: TrustStore, **issuer: Any) -> Revoking:
-    return Revoking(store, [TrustedIssuer(verification_keys=[KEY], **issuer)], now=lambda: NOW)
+def revoking(store: TrustStore, *, outlives_seconds: float = 0.0, **issuer: Any) -> Revoking:
+    return Revoking(
+        store,
+        [TrustedIssuer(verification_keys=[KEY], **issuer)],
+        outlives_seconds=outlives_seconds,
+        now=lambda: NOW,
+    )
 
 
 def account(name: str, **given: Any) -> ServiceAccountRecord:
@@ -63,6 +68,46 @@ async def test_where_tokens_have_a_stated_lifetime_no_longer_than_that(kind: str
     assert stored.expires_at_us == int((NOW + 3600 + 60) * 1_000_000)
     key = await strict.revoke(Revoke(kind=RevocationKind.KEY, value="x"))
     assert key.expires_at_us == int((NOW + KEPT_SECONDS) * 1_000_000)
+
+
+@pytest.mark.parametrize("kind", ["token", "subject", "session"])
+async def test_it_outlasts_what_the_token_may_have_started(kind: str) -> None:
+    day_seconds = 86_400.0
+    lasting = revoking(
+        InMemoryDb().trust(),
+        outlives_seconds=30 * day_seconds,
+        max_token_lifetime_seconds=3600,
+        leeway_seconds=30,
+    )
+    stored = await lasting.revoke(Revoke(kind=RevocationKind(kind), value="x"))
+    assert stored.expires_at_us == int((NOW + 30 * day_seconds + 60) * 1_000_000)
+    # Also of one that is known to end before.
+    short = Revoke(kind=RevocationKind(kind), value="y", ends_at=NOW + 5)
+    assert (await lasting.revoke(short)).expires_at_us == stored.expires_at_us
+    # Who says until when has said it.
+    said = Revoke(kind=RevocationKind(kind), value="z", expires_at=NOW + 5)
+    assert (await lasting.revoke(said)).expires_at_us == int((NOW + 5) * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "seconds"), [(7200.0, 7200.0), (None, 3660.0)], ids=["known", "unknown"]
+)
+async def test_what_ends_with_its_token_is_kept_no_longer(
+    ends_in: float | None, seconds: float
+) -> None:
+    strict = revoking(InMemoryDb().trust(), max_token_lifetime_seconds=3600, leeway_seconds=30)
+    ends_at = None if ends_in is None else NOW + ends_in
+    wanted = Revoke(kind=RevocationKind.TOKEN, value="x", ends_at=ends_at)
+    assert (await strict.revoke(wanted)).expires_at_us == int((NOW + seconds) * 1_000_000)
+
+
+async def test_a_service_account_outlasts_its_work_too() -> None:
+    store = InMemoryDb().trust()
+    assert await store.create_service_account(account("robot"))
+    seconds = LOGOUT_KEPT_SECONDS + 1
+    wanted = Revoke(kind=RevocationKind.SERVICE_ACCOUNT, value="robot")
+    stored = await revoking(store, outlives_seconds=seconds).revoke(wanted)
+    assert stored.expires_at_us == int((NOW + seconds) * 1_000_000)
 
 
 async def test_a_subject_takes_along_the_accounts_that_they_made_with_tokens_from_before() -> None:

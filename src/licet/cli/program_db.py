@@ -30,12 +30,12 @@ class ProgramDb:
     db: Db
     policy: Policy
     issuers: Sequence[tuple[TrustedIssuer, KeySource]]
+    outlives_seconds: float
 
     @property
     def place(self) -> str:
         """Which database it is, for people; without any secret."""
-        file = _file(self.db)
-        return f"the database {self.db.id!r}" if file is None else f"the database {str(file)!r}"
+        return place_of(self.db)
 
     @property
     def store(self) -> TrustStore:
@@ -56,10 +56,7 @@ def in_program_db(target: str, work: Callable[[ProgramDb], Awaitable[T]]) -> T:
         StorageError: the database cannot be worked with.
     """
     program_db = _program_db(load_agent_os(target), target)
-    file = _file(program_db.db)
-    if file is not None and not file.exists():
-        # A relative name is another file in another folder: nothing would come of it, silently.
-        note(f"There was no {str(file)!r}: is this the folder in which the server is started?")
+    note_if_new(program_db.db)
 
     async def worked() -> T:
         await program_db.db.open()
@@ -69,6 +66,20 @@ def in_program_db(target: str, work: Callable[[ProgramDb], Awaitable[T]]) -> T:
             await program_db.db.close()
 
     return asyncio.run(worked())
+
+
+def place_of(db: Db) -> str:
+    """Which database it is, for people; without any secret."""
+    file = _file(db)
+    return f"the database {db.id!r}" if file is None else f"the database {str(file)!r}"
+
+
+def note_if_new(db: Db) -> None:
+    """Say where a file is not there: it is about to be made."""
+    file = _file(db)
+    if file is not None and not file.exists():
+        # A relative name is another file in another folder: nothing would come of it, silently.
+        note(f"There was no {str(file)!r}: is this the folder in which the server is started?")
 
 
 def _program_db(agent_os: AgentOS, target: str) -> ProgramDb:
@@ -88,6 +99,7 @@ def _program_db(agent_os: AgentOS, target: str) -> ProgramDb:
         db=agent_os.db,
         policy=agent_os.policy,
         issuers=agent_os.trust.issuers,
+        outlives_seconds=agent_os.trust.outlives_seconds,
     )
 
 

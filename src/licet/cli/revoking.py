@@ -106,13 +106,18 @@ async def revoke_in(
     """
     found = await _found(program_db, what, conditions, now)
     _check_fit(found.kind, conditions)
-    revoking = Revoking(program_db.store, [issuer for issuer, _ in program_db.issuers])
+    revoking = Revoking(
+        program_db.store,
+        [issuer for issuer, _ in program_db.issuers],
+        outlives_seconds=program_db.outlives_seconds,
+    )
     wanted = Revoke(
         kind=found.kind,
         value=found.value,
         issuer_alias=found.issuer_alias,
         issued_before=conditions.issued_before,
-        expires_at=found.expires_at if conditions.expires_at is None else conditions.expires_at,
+        expires_at=conditions.expires_at,
+        ends_at=found.expires_at,
         reason=conditions.reason,
         created_by=OPERATOR,
     )

@@ -40,29 +40,43 @@ class IsServiceAccountError(InvalidInputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke:
-    """What somebody wants revoked. Times are epoch seconds; None: now, and as long as it takes."""
+    """What somebody wants revoked. Times are epoch seconds; None: now, and as long as it takes.
+
+    ``expires_at`` is until when they want it, ``ends_at`` when what is revoked ends by itself.
+    """
 
     kind: RevocationKind
     value: str
     issuer_alias: str | None = None
     issued_before: float | None = None
     expires_at: float | None = None
+    ends_at: float | None = None
     reason: str | None = None
     created_by: str | None = None
 
 
 class Revoking:
-    """Revokes, for the issuers of one server. ``now`` gives epoch seconds."""
+    """Revokes, for the issuers of one server.
+
+    Args:
+        store: where revocations are kept.
+        issuers: of the server.
+        outlives_seconds: for how long what a token has started may go on without it. A revocation
+            is kept at least as long: what waits for its turn may not outlast it.
+        now: gives epoch seconds.
+    """
 
     def __init__(
         self,
         store: TrustStore,
         issuers: Sequence[TrustedIssuer],
         *,
+        outlives_seconds: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._issuers = {issuer.alias: issuer for issuer in issuers}
+        self._outlives_seconds = outlives_seconds
         self._now = now
 
     async def revoke(self, wanted: Revoke) -> RevocationRecord:
@@ -79,7 +93,7 @@ class Revoking:
         now = self._now()
         issuer = self._issuer(wanted.issuer_alias)
         issued_before = now if wanted.issued_before is None else wanted.issued_before
-        expires_at = now + _kept_seconds(wanted.kind, issuer)
+        expires_at = self._kept_until(wanted.kind, issuer, now=now, ends_at=wanted.ends_at)
         if wanted.expires_at is not None:
             expires_at = wanted.expires_at
         if expires_at <= now:
@@ -106,7 +120,7 @@ class Revoking:
             if token.sid is None
             else Revoke(kind=RevocationKind.SESSION, value=token.sid, reason="logged out")
         )
-        kept_until = now + _kept_seconds(ended.kind, issuer)
+        kept_until = self._kept_until(ended.kind, issuer, now=now)
         # By the clock that has dated the tokens, where that is ahead of ours.
         issued_before = max(now, token.issued_at)
         return await self._store.use_once(
@@ -144,7 +158,7 @@ class Revoking:
             reason=wanted.reason,
             created_by=wanted.created_by,
         )
-        kept_until = now + LOGOUT_KEPT_SECONDS
+        kept_until = now + max(LOGOUT_KEPT_SECONDS, self._outlives_seconds)
         record = _record(named, SERVICE_ALIAS, now=now, issued_before=now, expires_at=kept_until)
         (stored,) = await self._store.add_revocations([record])
         return stored
@@ -165,6 +179,18 @@ class Revoking:
                 if rotator.is_hit_by(revocation):
                     await self._store.end_service_token(account.id, token_digest=digest)
 
+    def _kept_until(
+        self,
+        kind: RevocationKind,
+        issuer: TrustedIssuer,
+        *,
+        now: float,
+        ends_at: float | None = None,
+    ) -> float:
+        """Until nothing of what is revoked, and nothing that it has started, can go on."""
+        ends_at = now + _lives_seconds(kind, issuer) if ends_at is None else ends_at
+        return max(ends_at, now + self._outlives_seconds + 2 * issuer.leeway_seconds)
+
     def _issuer(self, alias: str | None) -> TrustedIssuer:
         if alias is None and len(self._issuers) == 1:
             return next(iter(self._issuers.values()))
@@ -175,7 +201,7 @@ class Revoking:
         return issuer
 
 
-def _kept_seconds(kind: RevocationKind, issuer: TrustedIssuer) -> float:
+def _lives_seconds(kind: RevocationKind, issuer: TrustedIssuer) -> float:
     lifetime = issuer.max_token_lifetime_seconds
     if lifetime is not None and kind is not RevocationKind.KEY:
         return lifetime + 2 * issuer.leeway_seconds

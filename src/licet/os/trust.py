@@ -51,6 +51,7 @@ class Trust:
         header: the header that carries tokens.
         cookies: whether a cookie may carry one.
         only_cookie: the name of the cookie, where nothing else carries tokens of issuers.
+        outlives_seconds: for how long what a token has started may go on without it.
     """
 
     authenticator: Authenticator
@@ -61,6 +62,7 @@ class Trust:
     header: str
     cookies: bool
     only_cookie: str | None
+    outlives_seconds: float
     _service_tokens: ServiceTokenAuthenticator = field(repr=False)
     _notes: Sequence[Note] = ()
 
@@ -140,6 +142,7 @@ def build_trust(
         header=config.token_header_key,
         cookies=config.token_source is not TokenSource.HEADER,
         only_cookie=config.cookie_name if config.token_source is TokenSource.COOKIE else None,
+        outlives_seconds=config.outlives_seconds,
         _service_tokens=service_tokens,
         _notes=notes_on_environment(config, environ),
     )

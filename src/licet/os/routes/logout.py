@@ -13,7 +13,6 @@ from fastapi import APIRouter, Request, Response
 from licet.authn.logout_token import LogoutTokenVerifier
 from licet.authn.refusal import KeysUnavailableError, TokenRefusedError
 from licet.errors import InvalidInputError
-from licet.os.revocations import Revoking
 from licet.os.rules import public
 from licet.os.schemas import LOGOUT_BODY
 from licet.os.server import Server
@@ -96,7 +95,7 @@ async def _log_out(
         return _Refused(str(away), _UNAVAILABLE)
     except TokenRefusedError as refused:
         return _Refused(str(refused))
-    if not await Revoking(server.default_db.trust(), server.issuers).log_out(logout):
+    if not await server.revoking.log_out(logout):
         return _Refused("the logout token was used before (jti)")
     await server.refresh_trust()
     return None

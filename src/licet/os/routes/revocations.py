@@ -12,7 +12,6 @@ from licet.db.trust_records import RevocationKind, RevocationQuery
 from licet.errors import NotFoundError
 from licet.os import values
 from licet.os.caller import caller_of
-from licet.os.revocations import Revoking
 from licet.os.routes.revocation_bodies import read_revocation
 from licet.os.routes.session_queries import MAX_LIMIT, MAX_PAGE
 from licet.os.rules import requires
@@ -75,7 +74,7 @@ def revocation_routes(server: Server) -> APIRouter:
             request, created_by=None if principal is None else principal.owner
         )
         await server.check_authority(principal)
-        stored = await Revoking(server.default_db.trust(), server.issuers).revoke(wanted)
+        stored = await server.revoking.revoke(wanted)
         await server.refresh_trust()
         return JSON(revocation_view(stored), 201)
 
