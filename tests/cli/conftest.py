@@ -15,6 +15,7 @@ from licet.db.sqlite import SqliteDb
 from licet.db.trust_base import TrustStore
 from licet.utils.cryptography import generate_rsa_keys
 from tests.cli.programs import APP, stored, write
+from tests.cli.stored_runs import PROGRAM
 
 Cli = Callable[..., Result]
 T = TypeVar("T")
@@ -55,6 +56,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def program(folder: Path) -> Path:
     """``small``: a program in the current folder, whose database is the file ``small.db``."""
     write(folder, "small.py", stored() + APP)
+    return folder
+
+
+@pytest.fixture
+def beside(folder: Path) -> Path:
+    """``program``, whose runs are in ``durable.db`` of the current folder."""
+    write(folder, "program.py", PROGRAM)
     return folder
 
 

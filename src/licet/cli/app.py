@@ -19,6 +19,7 @@ from licet.cli import (
     revoke,
     routes,
     run,
+    runs,
     serve,
     service_accounts,
     token_inspect,
@@ -69,6 +70,10 @@ service_accounts_app = typer.Typer(
     no_args_is_help=True, help="Tokens for machines.", **_plain_if_piped()
 )
 
+runs_app = typer.Typer(
+    no_args_is_help=True, help="What works, waits and has failed.", **_plain_if_piped()
+)
+
 audit_app = typer.Typer(
     no_args_is_help=True, help="What was decided, and whether it stands.", **_plain_if_piped()
 )
@@ -103,8 +108,13 @@ service_accounts_app.command("create")(service_accounts.create)
 service_accounts_app.command("list")(service_accounts.list_accounts)
 service_accounts_app.command("rotate")(service_accounts.rotate)
 service_accounts_app.command("revoke")(service_accounts.revoke)
+runs_app.command("list")(runs.list_runs)
+runs_app.command("show")(runs.show)
+runs_app.command("cancel")(runs.cancel)
+runs_app.command("retry")(runs.retry)
 app.add_typer(keys_app, name="keys")
 app.add_typer(token_app, name="token")
 app.add_typer(revocations_app, name="revocations")
 app.add_typer(service_accounts_app, name="service-accounts")
 app.add_typer(audit_app, name="audit")
+app.add_typer(runs_app, name="runs")
