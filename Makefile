@@ -14,7 +14,7 @@ UNTRACED := tests/attack tests/docs tests/e2e
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests soak compat audited tokens rates lock format clean
+.PHONY: help demo test lint types imports tests soak compat audited durable tokens rates lock format clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,7 @@ tests: $(VENV)/.installed  ## all tests, PostgreSQL included, and branch coverag
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='*/licet/authn/*,*/licet/authz/*,*/licet/audit/*'
 
-soak: $(VENV)/.installed  ## what takes minutes: providers that are away, under load
+soak: $(VENV)/.installed  ## what takes minutes: providers that are away, processes that are killed
 	$(BIN)/python -m pytest tests/soak -n 0 --override-ini=timeout=600
 
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
@@ -53,6 +53,9 @@ compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client again
 
 audited: $(VENV)/.installed  ## what a decision and its audit record cost, beside a public route
 	$(BIN)/python -m benchmarks.audited
+
+durable: $(VENV)/.installed  ## what durability costs, beside runs in the foreground
+	$(BIN)/python -m benchmarks.durable
 
 tokens: $(VENV)/.installed  ## what verifying a token costs, beside jwt.decode
 	$(BIN)/python benchmarks/tokens.py
