@@ -349,3 +349,18 @@ class TestDeletedSessions:
         after = begun(post(client, olga, "say after", session_id="gone2"))
         assert place.ended(after).content == "after"
         assert place.asked["say never again"] == 0
+
+
+async def test_an_app_that_is_served_without_its_lifespan_accepts_no_durable_run(
+    tmp_path: Path,
+) -> None:
+    world = World(db=SqliteDb(tmp_path / "licet.db"))
+    app = world.agent_os().get_app()
+    transport = httpx.ASGITransport(app=app)
+    form = {"message": "hi", "background": "true"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        refused = await client.post("/agents/alpha/runs", data=form, headers=world.admin())
+    assert refused.status_code == 503
+    assert await world.db.work().waiting() == 0
+    await app.state.agent_os.auditing.close()
+    await world.db.close()

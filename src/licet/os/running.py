@@ -106,6 +106,9 @@ async def _durable(server: Server, asked: Asked, store: Store) -> Response:
         raise NoLastingDatabaseError(
             "Background execution requires a database to be configured on the agent"
         )
+    if not server.runs.started:
+        logger.error("durable runs need the app's lifespan, without which it is served here")
+        raise DurableRunsTakenError("Durable runs are served by another process")
     try:
         await durable.ready()
     except ConfigurationError as error:

@@ -119,6 +119,11 @@ class Runner:
             stop=lambda run_id: self.cancel(run_id, ON_REQUEST),
         )
 
+    @property
+    def started(self) -> bool:
+        """Whether runs are taken on: an app that is served without its lifespan takes on none."""
+        return self._started
+
     async def start(self) -> None:
         """Register this process, and begin to take runs on.
 
