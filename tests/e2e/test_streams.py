@@ -85,20 +85,26 @@ def disconnects(model_url: str) -> int:
     return int(httpx.get(f"{model_url}/_stats", timeout=30).json()["disconnects"])
 
 
+@pytest.mark.parametrize("background", ["false", "true"])
 def test_a_run_that_hangs_in_a_model_call_elsewhere_is_cancelled_within_a_second(
-    replicas: list[Replica], model_url: str
+    replicas: list[Replica], model_url: str, background: str
 ) -> None:
     # Other tests may run beside this one, on the same two cores: most have to be in time.
-    seconds = sorted(cancelled_after(replicas, model_url, f"s{n}") for n in range(ATTEMPTS))
+    seconds = sorted(
+        cancelled_after(replicas, model_url, f"s{n}-{background}", background)
+        for n in range(ATTEMPTS)
+    )
     assert seconds[ATTEMPTS // 2] < LIMIT_SECONDS, seconds
     assert seconds[-1] < LIMIT_SECONDS * 5, seconds
 
 
-def cancelled_after(replicas: list[Replica], model_url: str, session_id: str) -> float:
+def cancelled_after(
+    replicas: list[Replica], model_url: str, session_id: str, background: str
+) -> float:
     """Stream on the one, cancel on the other: how long until it is over in every respect."""
     here, there = (replica.client for replica in replicas)
     before = disconnects(model_url)
-    fields = {"message": "hi", "session_id": session_id}
+    fields = {"message": "hi", "session_id": session_id, "background": background}
     with here.stream("POST", "/agents/slow/runs", data=fields) as answer:
         stream = frames(answer.iter_lines())
         run_id = until(stream, "RunContent")[-1].data["run_id"]
