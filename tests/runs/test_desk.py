@@ -35,6 +35,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "_TRY_AGAIN_SECONDS", 0.01)
     # A wake that is lost would be missed for good.
     monkeypatch.setattr(dispatcher, "_LOOK_SECONDS", 600.0)
+    monkeypatch.setattr(desk, "_LISTEN_SECONDS", 600.0)
 
 
 @asynccontextmanager
