@@ -15,7 +15,7 @@ from licet.agent.run import AgentRun
 from licet.agent.run_request import RunRequest
 from licet.db.base import NOBODY, Access, Store
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import BegunRun, RunRecord, RunStatus, Saving, SessionKey, SessionRecord
+from licet.db.records import BegunRun, RunStatus, Saving, SessionKey
 from licet.errors import StorageError
 from licet.runs import foreground
 from licet.runs.foreground import ForegroundRuns
@@ -32,10 +32,8 @@ class Committed:
         self.answer = asyncio.Event()
         self._store = store
 
-    async def begin_run(
-        self, session: SessionRecord, run: RunRecord, *, history_runs: int
-    ) -> BegunRun:
-        begun = await self._store.begin_run(session, run, history_runs=history_runs)
+    async def begin_run(self, *given: Any, **named: Any) -> BegunRun:
+        begun = await self._store.begin_run(*given, **named)
         self.stored.set()
         await self.answer.wait()
         return begun

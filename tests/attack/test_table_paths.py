@@ -213,7 +213,7 @@ def refused(
 
 
 def test_the_table_is_complete() -> None:
-    assert len(ENTRIES) == 26
+    assert len(ENTRIES) == 29
     assert {permission_of(entry).resource for entry in ENTRIES} == {
         *("agents", "sessions", "config", "service_accounts", "revocations", "audit", "authz")
     }
