@@ -21,7 +21,16 @@ from licet.runs.executor import Heartbeat
 from licet.testing import Say, ScriptedModel
 from tests.contract.rows import run, stored
 from tests.contract.work_rows import claimed
-from tests.support.durable import EVERYTHING, Worker, eventually, moments, output, row, saying
+from tests.support.durable import (
+    EVERYTHING,
+    Worker,
+    eventually,
+    moments,
+    names,
+    output,
+    row,
+    saying,
+)
 from tests.support.engine import Stored
 
 QUICK = Heartbeat(beat_seconds=0.01, dead_seconds=600.0)
@@ -133,6 +142,26 @@ async def test_foreground_runs_of_a_dead_process_end_and_say_why(
             await until_status(db, RunStatus.ERROR, f"r{number}")
         await until_settled(db)
     assert (await output(db, "r4")).error_type == "process_died"
+
+
+async def test_the_end_is_told_of_a_run_whose_process_died_when_it_had_stored_it() -> None:
+    db, (agent, _), kept = InMemoryDb(), saying("Hello"), Stored()
+    first = Worker(agent, db=db, stored=kept, executor_id="p0")
+    await first.enqueue()
+    await first.runs.start(await first.claim(), "main")
+    await first.engine.tasks["r"]
+    # As if it had died before it told the end: only the engine knows that something is left.
+    told = kept["r"]
+    last = told.batches.pop()
+    told.closed, told.state = False, WorkflowState.ACTIVE
+    told.steps.popitem()
+    await dead(db, "p0")
+    worker = Worker(agent, db=db, stored=kept)
+    await worker.runs.ready()
+    async with at_work(worker):
+        await until_settled(db)
+        await eventually(lambda: told.closed)
+    assert names(told.frames)[-1] == names(list(last.frames))[-1] == "RunCompleted"
 
 
 async def test_durable_runs_of_a_dead_process_are_gone_on_with() -> None:

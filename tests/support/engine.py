@@ -107,6 +107,10 @@ class InMemoryEngine:
         self._executor_id = executor_id
         self._work: Work | None = None
 
+    @property
+    def db_id(self) -> str:
+        return MortalDb.id
+
     async def launch(self, work: Work) -> None:
         self.launches += 1
         if self.launch_failures:
@@ -214,6 +218,13 @@ class InMemoryEngine:
             # It is this process that takes it from the queue.
             self.restart(run_id)
         return await self.state(run_id)
+
+    async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
+        return [
+            name
+            for name, run in self.stored.items()
+            if run.state is WorkflowState.ACTIVE and run.executor_id not in living
+        ]
 
     async def forget(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:

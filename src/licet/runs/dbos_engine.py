@@ -72,6 +72,11 @@ class DbosEngine:
         self._library: DBOS | None = None
         self.work: Work | None = None
 
+    @property
+    def db_id(self) -> str:
+        """The database beside which it keeps all."""
+        return self._db.id
+
     async def launch(self, work: Work) -> None:
         """Begin. Runs on the loop of the caller."""
         with _process.lock:
@@ -210,6 +215,15 @@ class DbosEngine:
                 tables.reenqueue_for_recovery, run_id, [holder], INTERNAL_QUEUE_NAME
             )
         return _state(found[0])
+
+    async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
+        """Runs that are at work in none of the living processes, and wait for none to begin."""
+        from dbos import DBOS
+
+        found = await DBOS.list_workflows_async(
+            status="PENDING", name=_WORKFLOW, load_input=False, load_output=False
+        )
+        return [workflow.workflow_id for workflow in found if workflow.executor_id not in living]
 
     async def forget(self, run_ids: Sequence[str]) -> None:
         """Delete what is stored of runs that have ended."""

@@ -117,6 +117,8 @@ class Desk:
                     "run %s ended as ERROR: the process %s died", run.run_id, executor_id
                 )
         await self._recover(durable, executor_id, living=living)
+        if self._durable is not None:
+            await self._durable.tell_ends(self._db.id, living=living)
         left = await work.foreground_runs_of(executor_id) or await work.durable_runs_of(executor_id)
         return not left
 
@@ -153,6 +155,8 @@ class Desk:
         runs = await work.durable_runs_of(own)
         others = {each.id for each in await work.executors() if each.ended is None} - {own}
         await self._recover(runs, own, living=others)
+        if self._durable is not None:
+            await self._durable.tell_ends(self._db.id, living={*others, own})
 
     async def _look(self) -> None:
         await self._watchman.look()

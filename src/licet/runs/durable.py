@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -179,6 +179,18 @@ class DurableRuns:
                 logger.warning("run %s is stopped: %s", run_id, reason)
                 stopped += 1
         return stopped
+
+    async def tell_ends(self, db_id: str, *, living: Collection[str]) -> None:
+        """Have told how runs ended whose process died between storing that and telling it.
+
+        Nobody works on their rows any more, only the engine knows of them: if it is at work, and if
+        ``living`` are the processes of its own database.
+        """
+        if not self._launched or db_id != self._engine.db_id:
+            return
+        for run_id in await self._engine.abandoned(living=living):
+            if not self.works_on(run_id):
+                await self._engine.recover(run_id, living=living)
 
     async def forget_before(self, epoch_seconds: float) -> None:
         """Delete steps and events of runs that ended before, if the engine is at work."""

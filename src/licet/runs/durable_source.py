@@ -24,6 +24,8 @@ from licet.runs.stored_run import deleted
 _LOOK_SECONDS = 0.02
 _LOOK_AT_MOST_SECONDS = 0.5
 _BEGINS_SECONDS = 0.1
+# After so long it is asked whether the run has ended, and only nobody has told it yet.
+_LONG_SILENCE_SECONDS = 20.0
 
 Find = Callable[[], Awaitable[RunRecord | None]]
 """The run's row as it is now; None: there is none any more."""
@@ -88,18 +90,16 @@ class DurableSource:
         while before is None or at < before:
             async with aclosing(self._told(at, before, idle_seconds)) as told:
                 async for piece in told:
-                    heard_at, pause_seconds = clock(), _LOOK_SECONDS
                     yield piece
-                    if isinstance(piece, Gap):
-                        at += piece.count
-                    elif piece is not None:
-                        at += count_of(piece)
-                        if ends_the_run(piece):
-                            return
-            if before is not None and at >= before:
-                return
-            end = await self._end(at)
-            if end is not None:
+                    if piece is None:
+                        if clock() - heard_at >= _LONG_SILENCE_SECONDS:
+                            break
+                        continue
+                    heard_at, pause_seconds = clock(), _LOOK_SECONDS
+                    at += _events_in(piece)
+                    if isinstance(piece, bytes) and ends_the_run(piece):
+                        return
+            if (end := await self._end(at, before)) is not None:
                 yield end
                 return
             if clock() - heard_at >= idle_seconds:
@@ -132,10 +132,19 @@ class DurableSource:
                 if before is not None and at >= before:
                     return
 
-    async def _end(self, index: int) -> bytes | None:
-        """The last event of a run that has ended without telling it; None: it has not ended."""
+    async def _end(self, index: int, before: int | None) -> bytes | None:
+        """The last event of a run that has ended without telling it; None: it has not ended.
+
+        None too where it is not asked for.
+        """
+        if before is not None and index >= before:
+            return None
         run = await self._find()
         if run is not None and run.status not in ENDED:
             return None
         output = RunOutput.from_json((run or self._record).body)
         return frame(replay(deleted(output) if run is None else output)[-1], index)
+
+
+def _events_in(piece: bytes | Gap) -> int:
+    return piece.count if isinstance(piece, Gap) else count_of(piece)

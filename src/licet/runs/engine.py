@@ -58,6 +58,10 @@ class Step(Protocol):
 class DurableEngine(Protocol):
     """What Licet asks of an engine. Steps and events: inside of the work of a run only."""
 
+    @property
+    def db_id(self) -> str:
+        """The database beside which it keeps all: each process that uses it is registered there."""
+
     async def launch(self, work: Work) -> None:
         """Begin. Runs on the loop of the caller.
 
@@ -100,6 +104,9 @@ class DurableEngine(Protocol):
 
         Answers what is known of it.
         """
+
+    async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
+        """Runs that are at work in none of the living processes, and wait for none to begin."""
 
     async def forget(self, run_ids: Sequence[str]) -> None:
         """Delete what is stored of runs that have ended."""

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from licet.db.in_memory import InMemoryDb
+from licet.db.records import RunRecord, SessionKey
+from licet.runs import durable_source
+from licet.runs.durable_source import DurableSource
+from licet.runs.engine import Batch, WorkflowState
+from licet.runs.event_source import Gap
+from licet.runs.logs import RunLogs
+from licet.testing import Say
+from tests.support.durable import EVERYTHING, Worker, events, eventually, names, row, saying
+from tests.support.engine import Stored
+
+SAID = [
+    *("RunStarted", "ModelRequestStarted", "RunContent", "RunContent", "ModelRequestCompleted"),
+    *("RunContentCompleted", "RunCompleted"),
+]
+
+
+async def source_of(
+    worker: Worker, db: InMemoryDb, *, logs: RunLogs | None = None
+) -> DurableSource:
+    """As a reader of that process has it; with logs of its own, as one of another process."""
+
+    async def find() -> RunRecord | None:
+        return await db.store(EVERYTHING).find_run("r")
+
+    source = await DurableSource.open(
+        await row(db), find, engine=worker.engine, logs=worker.logs if logs is None else logs
+    )
+    assert source is not None
+    return source
+
+
+async def read(
+    source: DurableSource, *, after: int = -1, before: int | None = None, idle_seconds: float = 15.0
+) -> list[str]:
+    """All frames to the end, one by one."""
+    pieces: list[bytes] = []
+    async for piece in source.follow(after=after, before=before, idle_seconds=idle_seconds):
+        assert not isinstance(piece, Gap)
+        if piece is not None:
+            pieces.append(piece)
+    text = b"".join(pieces).decode()
+    return [f"{frame}\n\n" for frame in text.split("\n\n")[:-1]]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_run_is_read_where_it_works_and_from_another_process(*, elsewhere: bool) -> None:
+    gate, db = asyncio.Event(), InMemoryDb()
+    agent, _ = saying(Say("one two", hold=gate, hold_after=1))
+    worker = Worker(agent, db=db)
+    work = await worker.begin()
+    source = await source_of(worker, db, logs=RunLogs() if elsewhere else None)
+    reading = asyncio.create_task(read(source))
+    gate.set()
+    await work
+    frames = await reading
+    assert names(frames) == SAID
+    assert [event["id"] for event in events(frames)] == list(range(len(SAID)))
+
+
+async def test_a_part_of_it_can_be_read() -> None:
+    db, (agent, _) = InMemoryDb(), saying("one two")
+    worker = Worker(agent, db=db)
+    await (await worker.begin())
+    for logs in (None, RunLogs()):
+        source = await source_of(worker, db, logs=logs)
+        assert (source.next_index, source.ended) == (len(SAID), True)
+        assert names(await read(source, after=1, before=4)) == SAID[2:4]
+        assert names(await read(source, after=4)) == SAID[5:]
+
+
+async def test_a_reader_waits_for_a_run_that_waits_for_its_turn() -> None:
+    db, (agent, _) = InMemoryDb(), saying("one two")
+    worker = Worker(agent, db=db)
+    await worker.enqueue()
+    source = await source_of(worker, db)
+    assert (source.next_index, source.ended) == (0, False)
+    reading = asyncio.create_task(read(source))
+    await worker.runs.start(await worker.claim(), "main")
+    assert names(await reading) == SAID
+
+
+async def test_a_reader_reads_on_where_the_run_goes_on() -> None:
+    never, db, kept = asyncio.Event(), InMemoryDb(), Stored()
+    agent, model = saying(Say("one two", hold=never, hold_after=1), "one two")
+    first = Worker(agent, db=db, stored=kept)
+    await first.begin()
+    source = await source_of(first, db)
+    reading = asyncio.create_task(read(source))
+    await eventually(lambda: len(kept["r"].frames) > 2, "its first word")
+    await first.runs.leave()
+    await (await Worker(agent, db=db, stored=kept, executor_id="p2").go_on())
+    frames = await reading
+    assert [event["id"] for event in events(frames)] == list(range(len(frames)))
+    assert names(frames)[-1] == "RunCompleted"
+    assert len(model.requests) == 2
+
+
+async def test_a_run_that_ended_without_telling_it_is_told_of_by_its_row() -> None:
+    db, (agent, _) = InMemoryDb(), saying("one two")
+    worker = Worker(agent, db=db)
+    await (await worker.begin())
+    told = worker.engine.stored["r"]
+    told.batches.pop()
+    told.closed, told.state = False, WorkflowState.ENDED
+    source = await source_of(worker, db, logs=RunLogs())
+    assert names(await read(source))[-1] == "RunCompleted"
+
+
+async def test_after_a_long_silence_it_is_asked_whether_the_run_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(durable_source, "_LONG_SILENCE_SECONDS", 0.0)
+    db, (agent, _) = InMemoryDb(), saying("one two")
+    worker = Worker(agent, db=db)
+    await (await worker.begin())
+
+    class Silent:
+        """An engine in which the run is at work for ever."""
+
+        async def events(
+            self, _run_id: str, *, idle_seconds: float | None
+        ) -> AsyncGenerator[Batch | None, None]:
+            yield worker.engine.stored["r"].batches[0]
+            while idle_seconds is not None:
+                yield None
+
+    source = await source_of(worker, db, logs=RunLogs())
+    source._engine = Silent()  # type: ignore[assignment]  # all that is asked of it
+    assert names(await read(source))[-1] == "RunCompleted"
+
+
+async def test_a_run_that_is_deleted_meanwhile_ends_for_its_readers() -> None:
+    db, (agent, _) = InMemoryDb(), saying("one two")
+    worker = Worker(agent, db=db)
+    await worker.enqueue()
+    source = await source_of(worker, db)
+    await db.store(EVERYTHING).delete_sessions([SessionKey("", "s")])
+    (last,) = events(await read(source))
+    assert (last["event"], last["error_type"]) == ("RunError", "deleted")
+
+
+async def test_of_a_run_whose_events_are_kept_no_longer_there_is_no_source() -> None:
+    db, (agent, _) = InMemoryDb(), saying("one two")
+    worker = Worker(agent, db=db)
+    await (await worker.begin())
+    worker.engine.stored.clear()
+
+    async def find() -> RunRecord | None:
+        return None
+
+    assert (
+        await DurableSource.open(await row(db), find, engine=worker.engine, logs=RunLogs()) is None
+    )
