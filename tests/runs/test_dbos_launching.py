@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from sqlalchemy import create_engine
 from licet.db.sqlite import SqliteDb
 from licet.db.steps_database import StepsDatabase
 from licet.errors import ConfigurationError, StorageError
+from licet.runs import dbos_engine
 from licet.runs.dbos_engine import DbosEngine
 from licet.runs.engine import WorkflowState
 from tests.support.dbos import db, ended, idle, launched, locked, rows, until
@@ -84,6 +86,30 @@ async def test_a_launch_that_failed_leaves_nothing_behind(
         await engine.start("r", "main")
         await ended(engine)
     assert rows(db, "SELECT executor_id FROM workflow_status") == [("p1",)]
+
+
+@pytest.mark.parametrize("at", ["_prepare", "_launch"])
+async def test_a_launch_that_is_cancelled_leaves_nothing_behind(
+    db: SqliteDb, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), getattr(dbos_engine, at)
+
+    def slowly(*args: object) -> object:
+        begun.set()
+        go_on.wait(10.0)
+        return done(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dbos_engine, at, slowly)
+        launching = asyncio.create_task(DbosEngine(db, executor_id="p0").launch(cast("Any", idle)))
+        await asyncio.to_thread(begun.wait, 10.0)
+        launching.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await launching
+    async with launched(db, idle) as engine:
+        await engine.start("r", "main")
+        await ended(engine)
 
 
 async def test_the_loop_and_its_threads_serve_others_while_the_engine_comes_and_goes(

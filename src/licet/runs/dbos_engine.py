@@ -90,13 +90,16 @@ class DbosEngine:
             database = await self._db.steps_database()
             self.work, self._database = work, database
             # Importing it takes half a second.
-            self._library = await asyncio.to_thread(_prepare, database, self._executor_id)
+            await _whole(lambda: self._prepare(database))
             # What it starts shall run on this loop; but itself it waits for its database.
-            self._library._background_event_loop.set_main_loop()  # noqa: SLF001 - as said
-            await asyncio.to_thread(_launch)
+            self._library._background_event_loop.set_main_loop()  # type: ignore[union-attr] # noqa: SLF001 - it is prepared
+            await _whole(_launch)
         except BaseException:
             await self._end()
             raise
+
+    def _prepare(self, database: StepsDatabase) -> None:
+        self._library = _prepare(database, self._executor_id)
 
     async def close(self) -> None:
         """End. What works is cancelled, and is gone on with by whoever recovers it."""
@@ -110,7 +113,7 @@ class DbosEngine:
                 await _cancelled(self._library._workflow_tasks)  # noqa: SLF001 - nobody else does
                 # It gave its own threads to the loop, and takes them away again when it ends.
                 loop.set_default_executor(ThreadPoolExecutor())
-                await asyncio.to_thread(self._library.destroy)
+                await _whole(self._library.destroy)
                 loop.set_default_executor(ThreadPoolExecutor())
         finally:
             if self._database is not None:
@@ -278,6 +281,24 @@ def _workflow() -> Callable[[str, str], Coroutine[Any, Any, str]]:
         return "ended"
 
     return licet_run
+
+
+async def _whole(work: Callable[[], object]) -> None:
+    """Do something in a thread, to its end.
+
+    Who is cancelled waits for it all the same: nothing would know of a library that comes, or goes,
+    after that.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
