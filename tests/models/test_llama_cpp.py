@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,26 @@ async def test_a_closed_model_loads_again_and_says_nothing_to_the_terminal(
     assert (await model.respond(_ask("Hi"))).text
     await model.aclose()
     assert capfd.readouterr() == ("", "")
+
+
+CLOSED_AT_ONCE = """
+import asyncio
+from licet.models.llama_cpp import LlamaCpp
+
+async def main():
+    for _ in range(15):
+        model = LlamaCpp(context_tokens=256, parallel_requests=1)
+        await model.start()
+        await model.aclose()
+
+asyncio.run(main())
+"""
+
+
+@needs_model
+def test_a_model_that_is_closed_as_soon_as_it_is_loaded_ends() -> None:
+    # In a process of its own: where it does not end, nothing else in its process runs on either.
+    subprocess.run([sys.executable, "-c", CLOSED_AT_ONCE], check=True, timeout=90)
 
 
 @needs_model

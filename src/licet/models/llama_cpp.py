@@ -133,6 +133,7 @@ class LlamaCpp:
         params.api_keys = [key]
         params.cors_origins = ""
         params.endpoint_slots = False
+        params.endpoint_metrics = True
         params.ui = False
         params.warmup = False
         try:
@@ -142,6 +143,9 @@ class LlamaCpp:
                 f"llama.cpp cannot load {str(path)!r}: is it a GGUF file, and is there memory for "
                 f"context_tokens={self.context_tokens}?"
             ) from error
+        # Its loop answers once: one that is told to end before it begins never hears of it, and
+        # would be waited for in vain, with the interpreter's lock held.
+        server.handle_metrics()
         return _Running(server, self._client(server.listening_address, key))
 
     def _client(self, address: str, key: str) -> OpenAIChat:
