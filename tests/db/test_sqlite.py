@@ -244,7 +244,9 @@ async def test_the_newest_runs_are_found_without_sorting_all(tmp_path: Path) -> 
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all()
         return [row[3] for row in rows]
 
-    assert await db.read(plan) == ["SCAN licet_runs USING INDEX licet_runs_created"]
+    assert await db.read(plan) == [
+        "SEARCH licet_runs USING INDEX licet_runs_created (created_at_us>?)"
+    ]
     await db.close()
 
 

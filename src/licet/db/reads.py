@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, TextClause, case, func, select, text
 
 from licet.db.base import Access
 from licet.db.codec import (
@@ -17,6 +17,7 @@ from licet.db.codec import (
 )
 from licet.db.records import MAX_RECENT_RUNS, RecentRuns, RunQuery, SessionKey, SessionQuery
 from licet.db.tables import runs, sessions
+from licet.db.work_codec import EVER_SQL
 
 _session_values = [sessions.c[name] for name in SESSION_COLUMNS]
 _run_values = [runs.c[name] for name in RUN_COLUMNS]
@@ -49,7 +50,9 @@ def runs_of(key: SessionKey, query: RunQuery) -> Select[Any]:
 
 def recent_runs(query: RecentRuns, access: Access) -> Select[Any]:
     """The newest runs of all sessions that are reached, without their bodies."""
-    wanted = [] if access.sees_all else [runs.c.owner == access.owner]
+    wanted: list[ColumnElement[bool] | TextClause] = [text(EVER_SQL)]
+    if not access.sees_all:
+        wanted.append(runs.c.owner == access.owner)
     if query.statuses:
         wanted.append(runs.c.status.in_([status.value for status in query.statuses]))
     for column, value in (

@@ -15,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 
-from licet.db.work_codec import UNENDED_SQL
+from licet.db.work_codec import EVER_SQL, UNENDED_SQL
 
 metadata = MetaData()
 
@@ -71,7 +71,7 @@ runs = Table(
     ),
     Index("licet_runs_of_session", "owner", "session_id", "created_at_us"),
     # The newest of all: bodies are large, and lie before what a list would be sorted by.
-    Index("licet_runs_created", "created_at_us", "run_id"),
+    Index("licet_runs_created", "created_at_us", "run_id", **_where(EVER_SQL)),
     # The queue, which is PENDING and of no executor; and what each executor is at work on. Neither
     # grows with the runs that have ended.
     Index(

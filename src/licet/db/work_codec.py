@@ -15,6 +15,13 @@ UNENDED_SQL = "status IN ('PENDING', 'RUNNING', 'PAUSED')"
 A statement that is to use one has to hold it as it is: SQLite draws no conclusions.
 """
 
+EVER_SQL = "created_at_us >= 0"
+"""The condition of the index of all runs by their age, which is for lists of them.
+
+No statement that works on runs holds it: else a planner might look for the next run to work on
+among all that ever were.
+"""
+
 JOB_COLUMNS = ("run_id", "owner", "principal_key", "request", "snapshot", "created_at_us")
 ONCE_COLUMNS = (
     "owner",
