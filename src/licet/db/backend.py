@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from licet.db.base import Access
+from licet.db.examination import DatabaseState
 from licet.db.steps_database import StepsDatabase
 from licet.db.writer import WriteConnection
 from licet.db.writes import Write
@@ -46,6 +47,12 @@ class Backend(Protocol):
 
     def revision(self) -> str | None:
         """The revision of the tables; None when there are none."""
+
+    def examine(self, *, now: Callable[[], float]) -> DatabaseState | None:
+        """What is seen of it as it is; None: there is nothing yet, and whoever opens it makes it.
+
+        Needs no ``prepare``, and changes nothing. ``now`` gives epoch seconds.
+        """
 
     def migrating(self) -> Engine:
         """An engine whose transactions shut out every other that migrates."""

@@ -56,22 +56,29 @@ def alembic_config() -> Config:
     return config
 
 
-def _upgrade(config: Config, backend: Backend) -> None:
-    from alembic import command
+def knows(revision: str) -> bool:
+    """Whether this version knows tables of a revision: they are its own, or older ones."""
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
+    try:
+        ScriptDirectory.from_config(alembic_config()).get_revision(revision)
+    except CommandError:
+        return False
+    return True
+
+
+def _upgrade(config: Config, backend: Backend) -> None:
+    from alembic import command
+
     # Asked again: whoever held the lock before may have done the work.
     revision = _revision_of(config)
-    if revision is not None:
-        try:
-            ScriptDirectory.from_config(config).get_revision(revision)
-        except CommandError as error:
-            raise StorageError(
-                f"the tables of database {backend.id!r} have revision {revision!r}, which this "
-                f"version of licet does not know (it knows up to {migrations.HEAD!r}): "
-                "upgrade licet, or use another database"
-            ) from error
+    if revision is not None and not knows(revision):
+        raise StorageError(
+            f"the tables of database {backend.id!r} have revision {revision!r}, which this "
+            f"version of licet does not know (it knows up to {migrations.HEAD!r}): "
+            "upgrade licet, or use another database"
+        )
     command.upgrade(config, "head")
 
 

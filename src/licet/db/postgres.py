@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from licet.db.postgres_backend import PostgresBackend
+from licet.db.postgres_backend import LISTENERS, STEPS_CONNECTIONS, PostgresBackend
 from licet.db.postgres_row_security import check_role_name
 from licet.db.postgres_url import parse_postgres_url
-from licet.db.sql_db import SqlDb
+from licet.db.sql_db import OWN_CONNECTIONS, SqlDb
 from licet.errors import ConfigurationError
 
 _DEFAULT_FOLDER = ".licet/postgres"
@@ -30,6 +30,9 @@ class PostgresDb(SqlDb):
             its owner finds none. Opening fails with ``ConfigurationError`` where it would not hold.
         row_role: the role that transactions run as then; by default ``licet_rows``.
 
+    Attributes:
+        is_embedded: it is the server in ``data_folder``.
+
     Raises:
         ConfigurationError: the URL or the name of the role cannot be used, or of two parameters
             one makes the other meaningless.
@@ -50,12 +53,18 @@ class PostgresDb(SqlDb):
             raise ConfigurationError("PostgresDb: row_role does nothing without row_level_security")
         if row_level_security:
             row_role = check_role_name(_DEFAULT_ROW_ROLE if row_role is None else row_role)
+        self.is_embedded = db_url is None
         if db_url is not None:
             address = parse_postgres_url(db_url)
             super().__init__(PostgresBackend(address, id=id, row_role=row_role))
         else:
             folder = _DEFAULT_FOLDER if data_folder is None else data_folder
             super().__init__(_embedded(folder, id, row_role))
+
+    @staticmethod
+    def connections(*, durable_runs: bool) -> int:
+        """How many connections a process has at most; more where it keeps steps of durable runs."""
+        return OWN_CONNECTIONS + LISTENERS + (STEPS_CONNECTIONS if durable_runs else 0)
 
 
 def _embedded(

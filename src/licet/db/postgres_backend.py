@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from licet.db.backend import Listener
 from licet.db.base import Access
+from licet.db.examination import DatabaseState
 from licet.db.migrations import VERSION_TABLE
 from licet.db.postgres_driver import error_text, load_psycopg
 from licet.db.postgres_url import PostgresAddress
@@ -34,12 +35,14 @@ _CONNECTION = {
 }
 # The net below the listener: for as long as it cannot hear, or a pooler in between keeps it deaf.
 _POLL_SECONDS = 0.5
-# "licet" as a number: the advisory lock that migrations take.
 # What the engine of durable runs may use: a run takes one for a moment at the end of each step.
-_STEPS_CONNECTIONS = 8
+_STEPS_POOL, _STEPS_OVERFLOW = 8, 2
+STEPS_CONNECTIONS = _STEPS_POOL + _STEPS_OVERFLOW
+LISTENERS = 1
 _STEPS_SCHEMA = "licet_steps"
 # Of PostgreSQL; what is longer is cut off there too.
 _MAX_NAME_CHARS = 63
+# "licet" as a number: the advisory lock that migrations take.
 _MIGRATION_LOCK = int.from_bytes(b"licet", "big")
 
 
@@ -79,6 +82,26 @@ class PostgresBackend:
                 return None if row is None else str(row[0])
         except driver.Error as error:
             raise StorageError(f"database {self.id!r}: {error_text(error)}") from error
+
+    def examine(self, *, now: Callable[[], float]) -> DatabaseState | None:
+        """The server, and who connects."""
+        from licet.db.postgres_examination import examine
+
+        driver = load_psycopg()
+        revision = self.revision()
+        try:
+            with self._connection(autocommit=True) as connection:
+                server = examine(
+                    connection,
+                    revision=revision,
+                    row_role=self._row_role,
+                    steps_schema=_steps_schema,
+                    lock=_MIGRATION_LOCK,
+                    now=now,
+                )
+        except driver.Error as error:
+            raise StorageError(f"database {self.id!r}: {error_text(error)}") from error
+        return DatabaseState(revision=revision, server=server)
 
     def migrating(self) -> Engine:
         """An engine that takes an advisory lock when a transaction begins."""
@@ -172,8 +195,8 @@ class PostgresBackend:
 
         engine = self._engine(
             creator=connected,
-            pool_size=_STEPS_CONNECTIONS,
-            max_overflow=2,
+            pool_size=_STEPS_POOL,
+            max_overflow=_STEPS_OVERFLOW,
             pool_pre_ping=True,
         )
         try:
@@ -182,8 +205,7 @@ class PostgresBackend:
         except (DBAPIError, StorageError) as error:
             engine.dispose()
             raise StorageError(f"database {self.id!r} cannot be reached: {error}") from error
-        name = _STEPS_SCHEMA if schema == "public" else f"{_STEPS_SCHEMA}_{schema}"
-        return StepsDatabase(engine, name[:_MAX_NAME_CHARS], tells=True)
+        return StepsDatabase(engine, _steps_schema(str(schema)), tells=True)
 
     def listen(self, heard: Callable[[str | None], None]) -> Listener:
         """A listener with a connection of its own."""
@@ -215,3 +237,9 @@ class PostgresBackend:
 
         usual = {"creator": self._connection, "use_native_hstore": False}
         return create_engine("postgresql+psycopg://", **{**usual, **options})
+
+
+def _steps_schema(schema: str) -> str:
+    """The schema of the steps, where that of the tables is ``schema``."""
+    name = _STEPS_SCHEMA if schema == "public" else f"{_STEPS_SCHEMA}_{schema}"
+    return name[:_MAX_NAME_CHARS]

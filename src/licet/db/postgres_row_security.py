@@ -28,6 +28,7 @@ _WHAT = "PostgresDb(row_level_security=True)"
 _ROLE_NAME = re.compile(r"(?!pg_|none$|public$)[a-z_][a-z0-9_]{0,62}")
 _ALL_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE"
 _ATTEMPTS = 2
+_TRIAL_LOCK_MILLISECONDS = 2000
 
 # The setting is read once a statement, not once a row. A CASE, since the planner takes it that half
 # of the rows pass one. Of = or IN it takes it that hardly any do: for each page of a list it would
@@ -116,13 +117,35 @@ def set_up_row_security(
     _RowSecurity(connection, role, lock).set_up()
 
 
+def row_security_refusal(
+    connection: psycopg.Connection[tuple[Any, ...]], role: str, *, lock: int, has_tables: bool
+) -> str | None:
+    """Why setting it up would be refused; None: it would hold.
+
+    It is set up, and taken back. ``has_tables``: the newest tables are there; else only the roles
+    are looked at. The other arguments are those of ``set_up_row_security``.
+
+    Raises:
+        psycopg.Error: the database could not say, or others have locked its tables for too long.
+    """
+    trial = _RowSecurity(connection, role, lock)
+    try:
+        with connection.transaction(force_rollback=True):
+            # Whoever waits for a lock keeps others waiting behind it.
+            connection.execute(f"SET LOCAL lock_timeout = {_TRIAL_LOCK_MILLISECONDS}".encode())
+            trial.set_up(has_tables=has_tables)
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _RowSecurity:
     connection: psycopg.Connection[tuple[Any, ...]]
     role: str
     lock: int
 
-    def set_up(self) -> None:
+    def set_up(self, *, has_tables: bool = True) -> None:
         login, is_superuser = self._rows(_LOGIN)[0]
         if is_superuser:
             raise ConfigurationError(
@@ -130,7 +153,8 @@ class _RowSecurity:
                 "binds: connect as a role that is none"
             )
         self._make(lambda: self._missing_of_the_role(login), self._refuse_a_mighty_role)
-        self._make(self._missing_of_the_tables, self._refuse_ways_round)
+        if has_tables:
+            self._make(self._missing_of_the_tables, self._refuse_ways_round)
 
     def _make(self, missing: Callable[[], list[str]], check: Callable[[], None]) -> None:
         """Run what is missing, in one transaction; what is refused leaves nothing behind."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from licet.db.access import THE_SERVER
 from licet.db.audit_base import AuditStore
 from licet.db.backend import Backend, Listener
 from licet.db.base import Access, Store
+from licet.db.examination import DatabaseState
 from licet.db.migrating import bring_up_to_date
 from licet.db.reading import OwnReader, answered
 from licet.db.sql_audit import sql_audit
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _READERS = 4
+OWN_CONNECTIONS = _READERS + 3
+"""Readers, the writer, and the two that wait for nobody; a listener comes to them."""
 
 
 class SqlDb:
@@ -60,6 +64,16 @@ class SqlDb:
             StorageError: the database cannot be reached, or its tables are newer than this code.
         """
         await self._opened()
+
+    async def examine(self, *, now: Callable[[], float] = time.time) -> DatabaseState | None:
+        """What is seen of the database as it is: nothing is opened, made or migrated.
+
+        None: there is nothing yet; opening it makes it. ``now`` gives epoch seconds.
+
+        Raises:
+            StorageError: it cannot be reached, or could not be made.
+        """
+        return await asyncio.to_thread(self._backend.examine, now=now)
 
     async def close(self) -> None:
         """Commit what is waiting and give everything back. It can be opened again afterwards."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from licet.db.base import Access
+from licet.db.examination import DatabaseState
 from licet.db.migrations import VERSION_TABLE
 from licet.db.sql_db import SqlDb
 from licet.db.steps_database import StepsDatabase
@@ -103,6 +104,20 @@ class SqliteBackend:
             raise self._unusable(error) from error
         finally:
             connection.close()
+
+    def examine(self, *, now: Callable[[], float]) -> DatabaseState | None:  # noqa: ARG002 - our own
+        """The file, if there is one; else whether one could be made."""
+        try:
+            there = next(place for place in (self._path, *self._path.parents) if place.exists())
+            if not os.access(there, os.W_OK):
+                raise PermissionError(f"{str(there)!r} cannot be written")
+            if there == self._path:
+                return DatabaseState(revision=self.revision())
+            if not there.is_dir():
+                raise NotADirectoryError(f"{str(there)!r} is no folder")
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from error
+        return None
 
     def migrating(self) -> Engine:
         """An engine that takes the file's only write lock when a transaction begins."""

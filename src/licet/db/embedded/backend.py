@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from licet.db.embedded.server import EmbeddedPostgres
+from licet.db.examination import DatabaseState
 from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_driver import load_psycopg
 from licet.db.postgres_url import PostgresAddress
@@ -36,6 +39,16 @@ class EmbeddedBackend(PostgresBackend):
     def release(self) -> None:
         """Leave the server; the last one stops it."""
         self._server.stop()
+
+    def examine(self, *, now: Callable[[], float]) -> DatabaseState | None:
+        """A server that was made before is joined, or started for as long as this takes."""
+        if not self._server.is_made:
+            return None
+        self.prepare()
+        try:
+            return super().examine(now=now)
+        finally:
+            self.release()
 
     def _parameters(self) -> dict[str, str]:
         return self._server.parameters(_ROLE)

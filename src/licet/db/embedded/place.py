@@ -50,6 +50,11 @@ class Place:
         return self.home / "data"
 
     @property
+    def is_made(self) -> bool:
+        """Whether ``initdb`` was here."""
+        return (self.data / "PG_VERSION").exists()
+
+    @property
     def log(self) -> Path:
         """What the server says."""
         return self.home / "server.log"
@@ -80,16 +85,31 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
+def place_of(folder: Path) -> Place:
+    """Where a server of this folder is, made or not. ``folder`` is absolute.
+
+    Raises:
+        StorageError: there is nobody whom it could run as.
+    """
+    user = server_user()
+    home = folder
+    if user is not None and not reaches(user, folder.parent):
+        home = _ROOTS_HOMES / f"postgres-{digest(folder)}"
+    sockets = home / "sockets"
+    if len(os.fsencode(sockets)) > _MAX_FOLDER_BYTES:
+        sockets = Path(tempfile.gettempdir()) / f"licet-{digest(home)}"
+    return Place(home, sockets, user)
+
+
 def make_place(folder: Path) -> Place:
     """Choose and make the folders. ``folder`` is absolute.
 
     Raises:
         StorageError: a folder cannot be made, or is not safe to use.
     """
-    user = server_user()
-    home = folder
-    if user is not None and not reaches(user, folder.parent):
-        home = _ROOTS_HOMES / f"postgres-{digest(folder)}"
+    place = place_of(folder)
+    home, user = place.home, place.user
+    if user is not None and home != folder:
         logger.warning(
             "%s is out of reach for the user %r, as whom PostgreSQL runs: its data is in %s",
             folder,
@@ -101,13 +121,10 @@ def make_place(folder: Path) -> Place:
             parent.mkdir(mode=0o700 if user is None else 0o711, exist_ok=True)
         home.mkdir(exist_ok=True)
         home.chmod(0o700 if user is None else 0o711)
-        sockets = home / "sockets"
-        if len(os.fsencode(sockets)) > _MAX_FOLDER_BYTES:
-            sockets = Path(tempfile.gettempdir()) / f"licet-{digest(home)}"
-        make_private(sockets, user)
+        make_private(place.sockets, user)
     except OSError as error:
         raise StorageError(f"embedded PostgreSQL cannot have its folder: {error}") from error
-    return Place(home, sockets, user)
+    return place
 
 
 def server_user() -> ServerUser | None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from licet.db.embedded import control, locks, roles
 from licet.db.embedded.install import install_for
 from licet.db.embedded.passwords import Passwords
-from licet.db.embedded.place import Place, digest, make_place
+from licet.db.embedded.place import Place, digest, make_place, place_of
 from licet.errors import StorageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class EmbeddedPostgres:
     def home(self) -> Path | None:
         """Where everything is that the server has; None until it was started once."""
         return None if self._place is None else self._place.home
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it has data: it was started once, by whomever."""
+        return place_of(self._folder).is_made
 
     @property
     def digest(self) -> str:
@@ -160,7 +165,7 @@ class EmbeddedPostgres:
 
     def _ensure_running(self, place: Place) -> None:
         install = install_for(place)
-        if not (place.data / "PG_VERSION").exists():
+        if not place.is_made:
             control.initialise(install, place)
         if not control.is_running(install, place):
             settings = {
