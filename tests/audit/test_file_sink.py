@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from licet.audit.event import AuditEvent
-from licet.audit.file_sink import FileSink
+from licet.audit.file_sink import FileSink, why_unwritable
 from licet.audit.sink import AuditSink
 from tests.audit.events import event, events, until
 
@@ -190,3 +190,33 @@ def somebody_waits_for(file: Path) -> bool:
 
 def test_it_is_a_sink() -> None:
     assert isinstance(FileSink("x"), AuditSink)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("audit.jsonl", None),
+        ("there.jsonl", None),
+        ("folder", "it cannot be written"),
+        ("missing/audit.jsonl", "it cannot be made in the folder"),
+        ("there.jsonl/audit.jsonl", "it cannot be made in the folder"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_whether_a_file_can_be_written_is_known_before(
+    tmp_path: Path, name: str, reason: str | None
+) -> None:
+    (tmp_path / "there.jsonl").touch()
+    (tmp_path / "folder").mkdir()
+    sink = FileSink(tmp_path / name)
+    found = why_unwritable(sink.path)
+    assert found is None if reason is None else (found or "").startswith(reason)
+    assert not (tmp_path / "audit.jsonl").exists()
+
+
+def test_rights_are_asked_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may everything, and tests are run as root, too.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert why_unwritable(file) == f"it cannot be made in the folder {str(file.parent)!r}"
+    file.touch()
+    assert why_unwritable(file) == "it cannot be written"

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from multidict import CIMultiDict
 from licet.authn.fetching import (
     MAX_BODY_BYTES,
     FetchError,
+    _dated_at,
     _in_words,
     _proxy,
     check_url,
@@ -52,6 +54,31 @@ async def test_a_document_comes_with_its_freshness_and_its_name(site: Web) -> No
     ((_, sent),) = site.requests
     assert sent["accept-encoding"] == "identity"
     assert "if-none-match" not in sent
+
+
+async def test_a_document_comes_with_its_date_and_its_age(site: Web) -> None:
+    site.pages["/keys"] = Page(headers=[("age", "50")])
+    asked_at = time.time()
+    fetched = await fetch(f"{site.url}/keys", limits=LIMITS)
+    assert fetched.age_seconds == 50.0
+    assert fetched.dated_at is not None
+    # A date is a whole second.
+    assert asked_at - 1 <= fetched.dated_at <= time.time()
+    site.pages["/keys"] = Page()
+    assert (await fetch(f"{site.url}/keys", limits=LIMITS)).age_seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sun, 01 Mar 2026 12:00:00 GMT", datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()),
+        ("", None),
+        ("yesterday", None),
+        ("Sun, 01 Mar 999999 12:00:00 GMT", None),
+    ],
+)
+def test_what_is_no_date_says_nothing(text: str, expected: float | None) -> None:
+    assert _dated_at(text) == expected
 
 
 async def test_what_is_known_is_not_sent_again(site: Web) -> None:

@@ -11,13 +11,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(kw_only=True)
 class Page:
-    """An answer. ``held``: it comes when this is set; ``chunked``: its length is not announced."""
+    """An answer.
+
+    ``held``: it comes when this is set; ``chunked``: its length is not announced; ``dated``: it
+    says when it was given.
+    """
 
     body: bytes = b"{}"
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     held: threading.Event | None = None
     chunked: bool = False
+    dated: bool = True
 
 
 class Web:
@@ -54,7 +59,7 @@ def web() -> Iterator[Web]:
                 self.close_connection = True
 
         def answer(self, page: Page) -> None:
-            self.send_response(page.status)
+            (self.send_response if page.dated else self.send_response_only)(page.status)
             for name, value in page.headers:
                 self.send_header(name, value)
             if page.chunked:

@@ -79,6 +79,11 @@ class AnchorFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     async def keep(self, anchor: Anchor) -> None:
         """A line.
 

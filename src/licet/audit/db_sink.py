@@ -68,6 +68,16 @@ class DbSink:
         self._pending: tuple[AuditBatch, list[AuditRecord]] | None = None
         self._anchoring: asyncio.Task[None] | None = None
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether somebody who writes the table without the key is found out."""
+        return self._signer is not None
+
+    @property
+    def anchors(self) -> Sequence[AnchorSink]:
+        """Where heads are kept, too."""
+        return self._anchors
+
     async def start(self) -> None:
         """Register, and keep an anchor of that.
 

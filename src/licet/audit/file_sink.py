@@ -30,6 +30,11 @@ class FileSink:
         self._path = Path(path)
         self._fsync = fsync
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     async def start(self) -> None:
         """Look whether the file can be written.
 
@@ -52,6 +57,18 @@ class FileSink:
 
     def _append(self, lines: bytes) -> None:
         append_line(self._path, lines, fsync=self._fsync)
+
+
+def why_unwritable(path: Path) -> str | None:
+    """Why nothing could be appended to a file, which need not exist; None: something could."""
+    folder = path.parent
+    try:
+        if path.exists():
+            return None if path.is_file() and os.access(path, os.W_OK) else "it cannot be written"
+        may_be_made = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    except OSError as error:
+        return str(error.strerror)
+    return None if may_be_made else f"it cannot be made in the folder {str(folder)!r}"
 
 
 def append_line(path: Path, lines: bytes, *, fsync: bool) -> None:

@@ -70,6 +70,11 @@ class Recorder:
         self._working: asyncio.Task[None] | None = None
 
     @property
+    def sink(self) -> AuditSink:
+        """What keeps them."""
+        return self._sink
+
+    @property
     def waiting(self) -> int:
         """How many events are in memory and not known to be kept."""
         return len(self._waiting)

@@ -36,11 +36,21 @@ class FetchError(LicetError):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An answer. ``body`` None: it is still what ``etag`` stood for."""
+    """An answer.
+
+    Attributes:
+        body: None: it is still what ``etag`` stood for.
+        fresh_seconds: how long it is good.
+        etag: what it calls itself.
+        age_seconds: how long ago it was given, where somebody in between kept it (RFC 9111 §5.1).
+        dated_at: what it says of when that was, in epoch seconds (RFC 9110 §6.6.1).
+    """
 
     body: bytes | None
     fresh_seconds: float
     etag: str | None = None
+    age_seconds: float = 0.0
+    dated_at: float | None = None
 
 
 def check_url(url: str, setting: str) -> None:
@@ -171,7 +181,21 @@ async def _read(
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise FetchError(f"{shown(url)}: the answer is larger than {MAX_BODY_BYTES} bytes")
-    return Fetched(bytes(body), freshness(response.headers, limits), response.headers.get("etag"))
+    headers = response.headers
+    return Fetched(
+        bytes(body),
+        freshness(headers, limits),
+        headers.get("etag"),
+        age_seconds=_whole(headers.get("age")) or 0.0,
+        dated_at=_dated_at(headers.get("date", "")),
+    )
+
+
+def _dated_at(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def freshness(headers: MultiMapping[str], limits: KeyFetching) -> float:

@@ -20,7 +20,7 @@ def key_source(issuer: TrustedIssuer) -> KeySource:
         sources.append(StaticKeys(issuer.keys))
     if issuer.jwks_file is not None:
         sources.append(JwksFile(issuer.jwks_file, allowed=issuer.allowed_algorithms))
-    location = _location(issuer)
+    location = key_location(issuer)
     if location is not None:
         sources.append(
             RemoteKeys(location, allowed=issuer.allowed_algorithms, limits=issuer.key_fetching)
@@ -28,7 +28,12 @@ def key_source(issuer: TrustedIssuer) -> KeySource:
     return sources[0] if len(sources) == 1 else MergedKeys(sources)
 
 
-def _location(issuer: TrustedIssuer) -> KeyLocation | None:
+def key_location(issuer: TrustedIssuer) -> KeyLocation | None:
+    """Where an issuer publishes its keys; None: they are not asked for anywhere.
+
+    Raises:
+        ConfigurationError: they must not come from there.
+    """
     if issuer.jwks_url is not None:
         return FixedLocation(issuer.jwks_url)
     if issuer.discovery and issuer.issuer is not None:

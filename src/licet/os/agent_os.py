@@ -127,7 +127,7 @@ class AgentOS:
             raise ConfigurationError("cors_allowed_origins is a list, not one text")
         self.id = id or re.sub(r"[^a-z0-9]+", "-", (name or "").lower()).strip("-") or "agent-os"
         self._config = authorization_config or AuthorizationConfig()
-        self._cors_allowed_origins = tuple(cors_allowed_origins)
+        self.cors_allowed_origins = tuple(cors_allowed_origins)
         self._base_app = base_app
         self._lifespan = lifespan
         self._app: FastAPI | None = None
@@ -323,7 +323,7 @@ class AgentOS:
             app,
             trust=server.trust,
             auditing=server.auditing,
-            cors_allowed_origins=self._cors_allowed_origins,
+            cors_allowed_origins=self.cors_allowed_origins,
             trusted_proxies=server.settings.trusted_proxies,
         )
         # Starlette types "state or nothing" as a union of two lifespans.

@@ -40,6 +40,11 @@ class Auditing:
         self._recorders = tuple(recorders)
         self._keep = keep
 
+    @property
+    def sinks(self) -> Sequence[AuditSink]:
+        """What keeps what is recorded; none: nothing does."""
+        return [recorder.sink for recorder in self._recorders]
+
     async def start(self) -> None:
         """Get the sinks ready.
 
