@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,7 +31,8 @@ class OidcProvider:
     """The provider.
 
     ``published`` are the keys in its key set; ``fetches`` counts who asked for it, ``discoveries``
-    who asked for the discovery document. While it is ``failing`` both are answered 503.
+    who asked for the discovery document. While it is ``failing`` both are answered 503. Its clock
+    is ``ahead_seconds`` of ours, and its key set says that it is ``age_seconds`` old.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,8 @@ class OidcProvider:
         self.fetches = 0
         self.discoveries = 0
         self.failing = False
+        self.ahead_seconds = 0.0
+        self.age_seconds = 0
         views = self._app.view_functions
         self._own_discovery = views["oidc-provider-mock.openid_config"]
         views["oidc-provider-mock.openid_config"] = self._discovery
@@ -54,9 +58,18 @@ class OidcProvider:
 
     def start(self) -> None:
         """Be reachable, at the same address as before."""
-        from werkzeug.serving import make_server
+        from werkzeug.serving import WSGIRequestHandler, make_server
 
-        self._server = make_server("localhost", self.port, self._app, threaded=True)
+        provider = self
+
+        class Handler(WSGIRequestHandler):
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                now = time.time() if timestamp is None else timestamp
+                return formatdate(now + provider.ahead_seconds, usegmt=True)
+
+        self._server = make_server(
+            "localhost", self.port, self._app, threaded=True, request_handler=Handler
+        )
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -104,7 +117,9 @@ class OidcProvider:
 
     def _key_set(self) -> Any:
         self.fetches += 1
-        return _FAILED if self.failing else {"keys": [key.jwk for key in self.published]}
+        if self.failing:
+            return _FAILED
+        return {"keys": [key.jwk for key in self.published]}, {"Age": str(self.age_seconds)}
 
 
 def new_key(name: str) -> TokenFactory:

@@ -12,6 +12,7 @@ from licet import __version__
 from licet.cli import (
     audit_tail,
     audit_verify,
+    doctor,
     explain,
     keys,
     public_keys,
@@ -94,6 +95,7 @@ app.command("run", context_settings=run.CONTEXT)(run.run)
 app.command("serve")(serve.serve)
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
+app.command("doctor")(doctor.doctor)
 app.command("revoke")(revoke.revoke)
 audit_app.command("verify")(audit_verify.verify)
 audit_app.command("tail")(audit_tail.tail)

@@ -13,6 +13,11 @@ from licet.errors import ConfigurationError
 if TYPE_CHECKING:
     from licet.os.agent_os import AgentOS
 
+
+class TargetError(ConfigurationError):
+    """Nothing can be said of the program: it is not there, or has no AgentOS."""
+
+
 _USUAL_ATTRIBUTES = ("app", "agent_os")
 
 
@@ -24,14 +29,15 @@ def load_agent_os(target: str) -> AgentOS:
             AgentOS or the app of one; without it, ``app`` and then ``agent_os`` is tried.
 
     Raises:
-        ConfigurationError: there is no such module, file or attribute, or it is something else.
+        TargetError: there is no such module, file or attribute, or it is something else.
+        ConfigurationError: the program itself refuses one of its settings.
     """
     module_name, attribute = _split(target)
     module = _import(module_name)
     names = (attribute,) if attribute else _USUAL_ATTRIBUTES
     found = {name: value for name in names if (value := _attribute(module, name)) is not None}
     if not found:
-        raise ConfigurationError(
+        raise TargetError(
             f"{module_name} has no attribute {' or '.join(repr(name) for name in names)}; "
             f"name the AgentOS or its app: {module_name}:NAME"
         )
@@ -39,7 +45,7 @@ def load_agent_os(target: str) -> AgentOS:
         agent_os = _agent_os_of(value)
         if agent_os is not None:
             return agent_os
-    raise ConfigurationError(
+    raise TargetError(
         f"{module_name}:{next(iter(found))} is neither an AgentOS nor the app of one "
         f"({type(next(iter(found.values()))).__name__}), so nothing would guard it; "
         "an app of your own is served through AgentOS(base_app=app)"
@@ -59,13 +65,13 @@ def _import(name: str) -> ModuleType:
         return _import_file(Path(name))
     _search_first(Path.cwd())
     if not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigurationError(f"{name!r} is neither the name of a module nor a .py file")
+        raise TargetError(f"{name!r} is neither the name of a module nor a .py file")
     return _import_module(name)
 
 
 def _import_file(file: Path) -> ModuleType:
     if not file.is_file():
-        raise ConfigurationError(f"there is no file {str(file)!r}")
+        raise TargetError(f"there is no file {str(file)!r}")
     path = file.resolve()
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file():
@@ -73,11 +79,11 @@ def _import_file(file: Path) -> ModuleType:
         folder = folder.parent
     _search_first(folder)
     if "." in path.stem:
-        raise ConfigurationError(f"{file.name!r} cannot be imported: its name has a dot in it")
+        raise TargetError(f"{file.name!r} cannot be imported: its name has a dot in it")
     module = _import_module(".".join(parts))
     origin = getattr(module, "__file__", None)
     if origin is None or Path(origin).resolve() != path:
-        raise ConfigurationError(
+        raise TargetError(
             f"{str(file)!r} cannot be imported: another module is called {module.__name__!r} "
             f"({origin or 'built in'}); rename the file"
         )
@@ -91,7 +97,7 @@ def _import_module(name: str) -> ModuleType:
         # What the program itself misses is told by its traceback.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise ConfigurationError(
+        raise TargetError(
             f"there is no module {error.name!r}; looked in {str(Path.cwd())!r} and in what is "
             "installed. A file is named with its ending: program.py"
         ) from None
