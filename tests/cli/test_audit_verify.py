@@ -134,6 +134,13 @@ class TestKeys:
         result = cli(*VERIFY, "--anchors", "anchors.jsonl", env=env)
         assert (result.exit_code, result.stderr) == (0, "")
 
+    def test_the_environment_may_name_its_file(self, cli: Cli, program: Path) -> None:
+        fill(program, signer=ED25519)
+        (program / "key").write_text(PAIR.private_key)
+        env = {"LICET_AUDIT_KEY_FILE": "key"}
+        result = cli(*VERIFY, "--anchors", "anchors.jsonl", env=env)
+        assert (result.exit_code, result.stderr) == (0, "")
+
     @pytest.mark.parametrize(
         "key", [SECRET, PAIR.private_key, PAIR.public_key], ids=["HMAC", "private", "public"]
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from licet.cli.files import read_small, reserved, write_new
+from licet.cli.files import reserved, write_new
 from licet.errors import ConfigurationError
 
 
@@ -55,16 +55,6 @@ def test_force_replaces_the_file_and_its_mode(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be written: No such file"):
         write_new(tmp_path / "none" / "x", "new", mode=0o600, force=False)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"none.*cannot be read: No such file"):
-        read_small(tmp_path / "none")
-
-
-def test_an_endless_file_is_not_read_to_its_end() -> None:
-    with pytest.raises(ConfigurationError, match="no key does"):
-        read_small(Path("/dev/zero"))
 
 
 def test_a_reserved_file_is_its_owners_alone_before_anything_is_in_it(tmp_path: Path) -> None:

@@ -88,6 +88,11 @@ def test_the_key_can_come_from_the_environment(cli: Cli, folder: Path) -> None:
     assert claims_of(cli(*MINT, env=env).stdout.strip(), folder)["sub"] == "alice"
 
 
+def test_the_environment_can_name_the_file_of_the_key(cli: Cli, folder: Path) -> None:
+    env = {"JWT_SIGNING_KEY_FILE": "private.pem"}
+    assert claims_of(cli(*MINT, env=env).stdout.strip(), folder)["sub"] == "alice"
+
+
 def test_a_key_that_is_named_goes_before_the_environment(cli: Cli, folder: Path) -> None:
     result = cli(*MINT, "--key", "private.pem", env={"JWT_SIGNING_KEY": "nonsense"})
     assert claims_of(result.stdout.strip(), folder)["sub"] == "alice"

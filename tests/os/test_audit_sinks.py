@@ -12,7 +12,7 @@ import pytest
 from licet.audit import AuditConfig, FileSink, LogSink
 from licet.audit.recorder import Recorder
 from licet.audit.signing import load_signer
-from licet.audit.verifying import verify
+from licet.audit.verifying import Report, verify
 from licet.db.in_memory import InMemoryDb
 from licet.errors import ConfigurationError
 from licet.os.auditing import Auditing, build_auditing
@@ -118,3 +118,26 @@ def test_a_key_that_is_none_refuses_to_start() -> None:
         build_auditing(
             AuditConfig(), db=InMemoryDb(), os_id="os", environ={"LICET_AUDIT_KEY": "short"}
         )
+
+
+def test_the_key_may_be_in_a_file(tmp_path: Path) -> None:
+    db, secret, file = InMemoryDb(), "s" * 32, tmp_path / "key"
+    file.write_text(f"{secret}\n")
+    auditing = build_auditing(
+        AuditConfig(anchors=()), db=db, os_id="os", environ={"LICET_AUDIT_KEY_FILE": str(file)}
+    )
+
+    async def report() -> Report:
+        await auditing.start()
+        await auditing.close()
+        return await verify(db.audit(), verifiers=[load_signer(secret)])
+
+    found = asyncio.run(report())
+    assert (found.findings, found.unsigned, found.unverified) == ([], 0, 0)
+
+
+def test_a_key_whose_file_is_empty_refuses_to_start(tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    environ = {"LICET_AUDIT_KEY_FILE": str(tmp_path / "key")}
+    with pytest.raises(ConfigurationError, match=r"LICET_AUDIT_KEY_FILE: '.*/key' is empty"):
+        build_auditing(AuditConfig(), db=InMemoryDb(), os_id="os", environ=environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from logging import INFO, WARNING
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,19 @@ def test_its_key_is_added_to_the_others() -> None:
     issuer, notes = completed({KEY_VARIABLE: OTHER.public_key}, **KEYS)
     assert len(issuer.keys.keys) == 2
     assert notes == [f"the verification key in {KEY_VARIABLE} is trusted too"]
+
+
+def test_its_key_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text(f"\n{OTHER.public_key}\n")
+    environ = {f"{KEY_VARIABLE}_FILE": str(tmp_path / "key.pem")}
+    issuer, notes = completed(environ, **KEYS)
+    assert len(issuer.keys.keys) == 2
+    assert notes == [f"the verification key in {KEY_VARIABLE}_FILE is trusted too"]
+
+
+def test_a_file_that_is_not_there_refuses_to_start() -> None:
+    with pytest.raises(ConfigurationError, match=f"{KEY_VARIABLE}_FILE: '/none' cannot be read"):
+        completed({f"{KEY_VARIABLE}_FILE": "/none"}, **KEYS)
 
 
 def test_a_key_that_is_given_twice_is_one() -> None:

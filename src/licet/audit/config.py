@@ -34,7 +34,8 @@ class AuditConfig:
         database: keep records in the server's database, as a signed chain.
         sinks: where they are kept besides.
         key: signs the chain: an Ed25519 private key (PEM) or a secret of at least 32 bytes; the
-            environment's ``LICET_AUDIT_KEY`` when absent.
+            environment's ``LICET_AUDIT_KEY``, or the file that ``LICET_AUDIT_KEY_FILE`` names, when
+            absent.
         anchors: where heads of the chain are kept, too.
         anchor_seconds: how often.
         batch_seconds: how long records are gathered.

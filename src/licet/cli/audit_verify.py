@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +30,8 @@ def verify(
         typer.Option(
             "--key-file",
             help="A key that signed: an Ed25519 key (PEM; the public one is enough) or the secret. "
-            "LICET_AUDIT_KEY is one, too.",
+            "The key of the "
+            "environment (LICET_AUDIT_KEY or LICET_AUDIT_KEY_FILE) is one, too.",
             show_default=False,
         ),
     ] = None,
@@ -85,12 +85,12 @@ def verify(
 def _verifiers(files: Sequence[Path]) -> list[Verifier]:
     from licet.audit.config import KEY_VARIABLE
     from licet.audit.signing import load_verifier
-    from licet.cli.files import read_small
+    from licet.secret_variables import find_secret
+    from licet.small_files import read_small
 
     keys: list[str | bytes] = [read_small(file) for file in files]
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if key:
-        keys.append(key)
+    if secret := find_secret(KEY_VARIABLE):
+        keys.append(secret.value)
     return [load_verifier(key) for key in keys]
 
 

@@ -79,8 +79,8 @@ def public_jwk(key: VerificationKey, *, algorithm: str) -> dict[str, Any]:
 def _keys_in(file: Path) -> list[str]:
     from licet.authn.jwk import parse_key_set
     from licet.authn.keys import ALGORITHMS
-    from licet.cli.files import read_small
     from licet.cli.output import note
+    from licet.small_files import read_small
 
     content = read_small(file)
     if not content.lstrip().startswith(b"{"):
@@ -95,7 +95,7 @@ def _keys_in(file: Path) -> list[str]:
 
 def _jwk_in(file: Path, algorithm: str | None) -> dict[str, Any]:
     from licet.cli.algorithms import algorithms_of, chosen
-    from licet.cli.files import read_small
+    from licet.small_files import read_small
 
     key = _public_key(read_small(file), file)
     return public_jwk(key, algorithm=chosen(algorithm, algorithms_of(key), source=str(file)))

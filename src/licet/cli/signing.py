@@ -15,8 +15,9 @@ from licet.cli.algorithms import (
     public_half,
     secret_with_algorithms,
 )
-from licet.cli.files import read_small
 from licet.errors import ConfigurationError, InvalidInputError
+from licet.secret_variables import FILE_SUFFIX, find_secret
+from licet.small_files import read_small
 
 if TYPE_CHECKING:
     from jwt.algorithms import AllowedPrivateKeys
@@ -77,12 +78,13 @@ def find_signer(
         return Signer(key=secret, algorithm=chosen(algorithm, fitting, source=source))
     if key_file is not None:
         pem, source = read_small(key_file), str(key_file)
-    elif environ.get(KEY_VARIABLE):
-        pem, source = environ[KEY_VARIABLE].encode(), KEY_VARIABLE
+    elif found := find_secret(KEY_VARIABLE, environ):
+        pem, source = found.encode(), found.variable
     else:
         raise ConfigurationError(
             f"nothing to sign with: give --key private.pem, or set {KEY_VARIABLE} to the private "
-            "key in PEM form. A pair is made by: licet keys generate --out DIR"
+            f"key in PEM form, or {KEY_VARIABLE}{FILE_SUFFIX} to its file. A pair is made by: "
+            "licet keys generate --out DIR"
         )
     private_key = load_private_key(pem, source=source)
     public = public_half(private_key, source=source)

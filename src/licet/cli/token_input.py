@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from licet.cli.files import read_small
+from licet.small_files import read_small
 
 STDIN = "-"
 _MAX_BYTES = 1024 * 1024

@@ -29,7 +29,8 @@ def mint(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=f"The private key in PEM form; without it, {KEY_VARIABLE} holds the key itself.",
+            help=f"The private key in PEM form; without it, "
+            f"{KEY_VARIABLE} holds the key itself, or {KEY_VARIABLE}_FILE names its file.",
             show_default=False,
         ),
     ] = None,

@@ -57,7 +57,7 @@ def given_keys(
 
 def _single(file: Path, *, is_pem: bool) -> Mapping[str, Any]:
     from licet.authn.keys import ALGORITHMS, load_key
-    from licet.cli.files import read_small
+    from licet.small_files import read_small
 
     content = read_small(file)
     if (b"-----BEGIN " in content) is not is_pem:

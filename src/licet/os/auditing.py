@@ -24,6 +24,7 @@ from licet.os.denial import Denial
 from licet.os.judgement import Judgement
 from licet.os.middleware.authentication import ARRIVED_KEY
 from licet.os.middleware.request_id import REQUEST_ID_KEY
+from licet.secret_variables import find_secret
 
 logger = logging.getLogger(__name__)
 
@@ -122,11 +123,11 @@ def build_auditing(
     """What a configuration asks for.
 
     Raises:
-        ConfigurationError: the key is none.
+        ConfigurationError: the key is none, or its file cannot be read.
     """
     sinks: list[AuditSink] = list(config.sinks)
     if config.database:
-        key = config.key if config.key is not None else environ.get(KEY_VARIABLE, "").strip()
+        key = config.key if config.key is not None else _key_of(environ)
         sinks.insert(
             0,
             DbSink(
@@ -150,6 +151,11 @@ def build_auditing(
         for sink in sinks
     ]
     return Auditing(recorders, keep=Keep(config.keep))
+
+
+def _key_of(environ: Mapping[str, str]) -> str | None:
+    secret = find_secret(KEY_VARIABLE, environ)
+    return None if secret is None else secret.value
 
 
 def _event(

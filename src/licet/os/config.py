@@ -35,8 +35,9 @@ class AuthorizationConfig(IssuerSettings):
     """How tokens are verified, and what opens which route.
 
     The settings of ``IssuerSettings`` are those of the first issuer, whose alias is ``default``.
-    The environment adds to them: the key in ``JWT_VERIFICATION_KEY``; and ``JWT_JWKS_FILE``,
-    ``JWT_JWKS_URL``, ``JWT_ISSUER`` and ``JWT_AUDIENCE`` stand for settings that are left out.
+    The environment adds to them: the key in ``JWT_VERIFICATION_KEY``, or in the file that
+    ``JWT_VERIFICATION_KEY_FILE`` names; and ``JWT_JWKS_FILE``, ``JWT_JWKS_URL``, ``JWT_ISSUER`` and
+    ``JWT_AUDIENCE`` stand for settings that are left out.
 
     Args:
         issuers: more auth servers, each with its own rules. Where there are several, each says

@@ -11,6 +11,7 @@ from typing import Any
 from licet.authn.issuer import IssuerSettings
 from licet.errors import ConfigurationError
 from licet.os.config import AuthorizationConfig
+from licet.secret_variables import Secret, find_secret
 
 KEY_VARIABLE = "JWT_VERIFICATION_KEY"
 VARIABLES = {
@@ -36,13 +37,14 @@ def with_environment(
     """The settings of the first issuer, completed.
 
     Raises:
-        ConfigurationError: the program's keys are no list.
+        ConfigurationError: the program's keys are no list, or the file of a key cannot be read.
     """
     settings = {f.name: getattr(config, f.name) for f in fields(IssuerSettings)}
     # A text is a sequence of its letters: each of them would be taken for a key.
     if isinstance(config.verification_keys, str | bytes):
         raise ConfigurationError("verification_keys is a list, not one text")
-    settings["verification_keys"] = [*config.verification_keys, *_added_keys(config, environ)]
+    added = _added_key(config, environ)
+    settings["verification_keys"] = [*config.verification_keys, *([added.value] if added else [])]
     taken = {name: value for name, value in _said(environ) if _is_left_out(config, name)}
     return {**settings, **taken}
 
@@ -52,8 +54,8 @@ def notes_on_environment(
 ) -> Sequence[Note]:
     """What is to be known of it: each variable that is used, and each that is overruled."""
     notes: list[Note] = []
-    if _added_keys(config, environ):
-        notes.append(Note(f"the verification key in {KEY_VARIABLE} is trusted too"))
+    if added := _added_key(config, environ):
+        notes.append(Note(f"the verification key in {added.variable} is trusted too"))
     for name, value in _said(environ):
         variable = VARIABLES[name]
         if _is_left_out(config, name):
@@ -101,7 +103,7 @@ def _is_left_out(config: AuthorizationConfig, name: str) -> bool:
     return getattr(config, name) is None and not (name == "jwks_url" and bool(config.discovery))
 
 
-def _added_keys(config: AuthorizationConfig, environ: Mapping[str, str]) -> Sequence[str]:
-    added = environ.get(KEY_VARIABLE, "").strip()
+def _added_key(config: AuthorizationConfig, environ: Mapping[str, str]) -> Secret | None:
+    added = find_secret(KEY_VARIABLE, environ)
     known = [str(key).strip() for key in config.verification_keys]
-    return [added] if added and added not in known else []
+    return None if added is None or added.value in known else added

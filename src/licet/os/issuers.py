@@ -12,6 +12,7 @@ from licet.authz.scope import UnusableScope, parse_scope
 from licet.errors import ConfigurationError
 from licet.os.config import AuthorizationConfig
 from licet.os.environment import KEY_VARIABLE, check_nothing_is_lost, with_environment
+from licet.secret_variables import FILE_SUFFIX
 
 
 def trusted_issuers(
@@ -20,8 +21,8 @@ def trusted_issuers(
     """The issuers of a configuration, the first one's settings completed from the environment.
 
     Raises:
-        ConfigurationError: there is no key, a setting would hold for nobody, or two issuers could
-            be taken for each other.
+        ConfigurationError: there is no key, its file cannot be read, a setting would hold for
+            nobody, or two issuers could be taken for each other.
     """
     first = with_environment(config, environ)
     has_keys = any((first["verification_keys"], first["jwks_file"], first["jwks_url"]))
@@ -34,7 +35,7 @@ def trusted_issuers(
         raise ConfigurationError(
             "authorization=True needs a key: set AuthorizationConfig(verification_keys=[...]), "
             "jwks_file, jwks_url, or issuer with discovery=True; or the environment variable "
-            f"{KEY_VARIABLE}"
+            f"{KEY_VARIABLE} or {KEY_VARIABLE}{FILE_SUFFIX}"
         )
     complete = tuple(i if i.audience is not None else replace(i, audience=os_id) for i in found)
     _check_apart(complete)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,13 @@ from licet.errors import ConfigurationError, ModelCredentialsError
 from licet.models.openai.endpoint import DEFAULT_BASE_URL, EndpointSettings, check_base_url
 from tests.models.openai.parts import KEY
 
-_VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+_VARIABLES = (
+    "OPENAI_API_KEY",
+    "OPENAI_API_KEY_FILE",
+    "OPENAI_BASE_URL",
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +40,26 @@ def test_settings_are_read_from_the_environment_when_asked(monkeypatch: pytest.M
     assert endpoint.headers["Authorization"] == f"Bearer {KEY}"
     assert endpoint.headers["OpenAI-Organization"] == "org"
     assert endpoint.headers["OpenAI-Project"] == "proj"
+
+
+def test_the_key_may_be_in_a_file_and_is_read_anew_each_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, settings = tmp_path / "key", _settings()
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(file))
+    for key in (KEY, "sk-rotated"):
+        file.write_text(f"{key}\n")
+        assert settings.resolve().headers["Authorization"] == f"Bearer {key}"
+
+
+def test_the_place_of_a_file_that_is_not_there_is_the_logs_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(ModelCredentialsError, match="server's log") as caught:
+        _settings().resolve()
+    assert str(tmp_path) not in str(caught.value)
+    assert str(tmp_path / "none") in str(caught.value.__cause__)
 
 
 def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from urllib.parse import urlencode, urlsplit
 
 from licet._version import __version__
 from licet.errors import ConfigurationError, ModelCredentialsError
+from licet.secret_variables import FILE_SUFFIX, find_secret
 
+KEY_VARIABLE = "OPENAI_API_KEY"
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _SECRET_WORDS = ("auth", "cookie", "key", "secret", "token")
 
@@ -40,14 +42,16 @@ class EndpointSettings:
 
         Raises:
             ConfigurationError: the base URL or the key cannot be used.
-            ModelCredentialsError: OpenAI itself is to be asked, and there is no key.
+            ModelCredentialsError: OpenAI itself is to be asked, and there is no key; or the
+                environment's cannot be had.
         """
         base_url = self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
-        api_key = (self.api_key or os.environ.get("OPENAI_API_KEY", "")).strip()
+        api_key = (self.api_key or self._key_of_environment()).strip()
         has_own_credentials = any(name.lower() == "authorization" for name in self.extra_headers)
         if not api_key and base_url is None and not has_own_credentials:
             raise ModelCredentialsError(
-                "no API key: set the environment variable OPENAI_API_KEY, or give api_key=",
+                f"no API key: set the environment variable {KEY_VARIABLE}, or "
+                f"{KEY_VARIABLE}{FILE_SUFFIX} to the file that holds it, or give api_key=",
                 provider=self.provider,
             )
         if not (api_key.isascii() and api_key.isprintable()):
@@ -64,6 +68,17 @@ class EndpointSettings:
             headers["OpenAI-Project"] = project
         headers.update(self.extra_headers)
         return Endpoint(url=url, headers=headers, secrets=secrets_of(headers))
+
+    def _key_of_environment(self) -> str:
+        try:
+            secret = find_secret(KEY_VARIABLE)
+        except ConfigurationError as error:
+            # Whoever runs the agent is told this; what file there is on the server, the log is.
+            raise ModelCredentialsError(
+                "the API key of the environment cannot be had; the server's log says why",
+                provider=self.provider,
+            ) from error
+        return "" if secret is None else secret.value
 
 
 def check_base_url(base_url: str) -> str:
