@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
 from licet.db import writes
 from licet.db.base import SessionChanges
 from licet.db.postgres import PostgresDb
-from licet.db.postgres_backend import PostgresBackend
+from licet.db.postgres_backend import _MIGRATION_LOCK, PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.records import RunQuery, RunStatus, Saving, SessionKey
 from licet.db.writer import UnavailableError
@@ -22,6 +23,10 @@ from tests.support.postgres import EmbeddedPostgres, connected, fresh_schema, re
 
 KEY = SessionKey("alice", "s")
 KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'licet'"
+WAITS_LONG = (
+    "SELECT FROM pg_stat_activity WHERE application_name = 'licet-impatient' "
+    "AND wait_event = 'advisory' AND now() - state_change > interval '0.5 seconds'"
+)
 
 
 @pytest.fixture
@@ -65,6 +70,25 @@ async def test_a_role_that_may_not_create_tables_is_reported(
     with connected(postgres_server, "postgres") as connection:
         connection.execute("REVOKE ALL ON DATABASE tests FROM weak")
         connection.execute("DROP ROLE weak")
+
+
+async def test_a_migration_waits_longer_than_the_statements_of_the_role_may(
+    postgres_url: str, postgres_server: EmbeddedPostgres
+) -> None:
+    impatient = f"{postgres_url}{quote(' -cstatement_timeout=200 -clock_timeout=200')}"
+    db = PostgresDb(f"{impatient}&application_name=licet-impatient")
+    with connected(postgres_server) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        opening = asyncio.create_task(db.open())
+        await asyncio.to_thread(
+            wait_until,
+            lambda: other.execute(WAITS_LONG).fetchone() is not None,
+            what="the migration waits for the lock",
+        )
+        other.execute("SELECT pg_advisory_unlock(%s)", (_MIGRATION_LOCK,))
+        await opening
+    assert await db.store(ALICE).get_run(KEY, "none") is None
+    await db.close()
 
 
 async def test_connections_that_the_server_closed_are_made_anew(

@@ -10,6 +10,7 @@ import pytest
 from licet.agent.steps import KeptError
 from licet.db.sqlite import SqliteDb
 from licet.errors import ModelError
+from licet.runs import dbos_engine
 from licet.runs.dbos_engine import DbosEngine, outside_of_a_run
 from licet.runs.engine import Batch, WorkflowState
 from tests.support.dbos import db, ended, launched, locked, rows, until
@@ -56,6 +57,39 @@ async def test_a_run_that_was_left_goes_on_in_another_process_after_its_last_fin
         assert await engine.recover("r", living={"p2"}) is WorkflowState.ACTIVE
         await ended(engine)
     assert steps.done == ["one", "waiting"]
+
+
+async def test_what_another_version_began_waits_for_a_process_of_that_version(
+    db: SqliteDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    go_on = asyncio.Event()
+
+    async def work(_engine: DbosEngine, run_id: str) -> None:
+        begun.append(run_id)
+        await go_on.wait()
+
+    async def begin(run_id: str, executor_id: str) -> None:
+        async with launched(db, work, executor_id=executor_id) as engine:
+            await engine.start(run_id, "main")
+            await until(lambda: begun == [run_id])
+        begun.clear()
+
+    await begin("old", "p1")
+    monkeypatch.setattr(dbos_engine, "VERSION", "licet-0")
+    await begin("new", "p2")
+    go_on.set()
+    async with launched(db, work, executor_id="p3") as engine:
+        for run_id in ("old", "new"):
+            assert await engine.recover(run_id, living={"p3"}) is WorkflowState.ACTIVE
+        # They wait in one queue, the older one in front.
+        await ended(engine, "new")
+        assert begun == ["new"]
+        assert await engine.state("old") is WorkflowState.ACTIVE
+    monkeypatch.undo()
+    async with launched(db, work, executor_id="p4") as engine:
+        await ended(engine, "old")
+    assert begun == ["new", "old"]
 
 
 async def test_what_a_run_was_told_to_be_is_called_by_the_names_that_it_was_given(

@@ -44,6 +44,9 @@ _STEPS_SCHEMA = "licet_steps"
 _MAX_NAME_CHARS = 63
 # "licet" as a number: the advisory lock that migrations take.
 _MIGRATION_LOCK = int.from_bytes(b"licet", "big")
+_WITHOUT_TIMEOUTS = (
+    "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)"
+)
 
 
 class PostgresBackend:
@@ -104,13 +107,18 @@ class PostgresBackend:
         return DatabaseState(revision=revision, server=server)
 
     def migrating(self) -> Engine:
-        """An engine that takes an advisory lock when a transaction begins."""
+        """An engine that takes an advisory lock when a transaction begins.
+
+        Its statements take as long as they take, whatever those of the role may: a migration that
+        is broken off would be begun, and broken off, at each start anew.
+        """
         from sqlalchemy import event
         from sqlalchemy.pool import NullPool
 
         engine = self._engine(poolclass=NullPool)
 
         def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(_WITHOUT_TIMEOUTS)
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
 
         event.listen(engine, "begin", begin)
