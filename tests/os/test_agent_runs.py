@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -395,6 +397,23 @@ class TestBadInput:
             files={"files": ("x.txt", b"\xff\xfe\x00", "text/plain")},
         )
         assert reply.status_code == 422
+
+    def test_a_large_file_for_which_the_server_has_no_folder_is_503(
+        self,
+        client: httpx.Client,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+        large = {"files": ("x.txt", b"x" * 2_000_000, "text/plain")}
+        reply = client.post("/agents/alpha/runs", data={"message": "x"}, files=large)
+        assert (reply.status_code, reply.json()) == (
+            503,
+            {"detail": "The upload cannot be kept at present"},
+        )
+        assert int(reply.headers["retry-after"]) > 0
+        assert "an upload cannot be kept: [Errno 2] No such file or directory" in caplog.text
 
 
 class TestLiveness:

@@ -22,6 +22,7 @@ from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.denial import Denial, log_denial
 from licet.os.media import UnsupportedMediaError
+from licet.os.run_form import UploadNotKeptError
 from licet.os.service_accounts import NotYoursToGrantError, ScopeNotUsableError
 from licet.os.values import MissingFieldError
 from licet.runs.durable import DurableRunsTakenError, NoLastingDatabaseError
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[LicetError], int], ...] = (
     (QueueFullError, 429),
     (DurableRunsTakenError, 503),
     (StorageError, 503),
+    (UploadNotKeptError, 503),
 )
 _RETRY_AFTER_SECONDS = "5"
 _LATER = frozenset((429, 503))

@@ -6,6 +6,7 @@ or server state by accident.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,15 @@ from starlette.requests import Request
 from licet.agent.agent import Agent
 from licet.agent.nesting import members
 from licet.agent.output_schema import OutputSchema
-from licet.errors import InvalidInputError
+from licet.errors import InvalidInputError, LicetError
 from licet.models.message import Image, TextFile
 from licet.os import values
 from licet.os.media import Uploads, read_images, read_uploads
 from licet.os.urlencoded import urlencoded_fields
 from licet.runs.retrying import RETRY_OF
 from licet.tools.thread import run_in_thread
+
+logger = logging.getLogger(__name__)
 
 MAX_FILES = 20
 _ENDLESS = frozenset(("patternProperties", "unevaluatedItems", "unevaluatedProperties"))
@@ -45,6 +48,12 @@ class RunForm:
     dependencies: Mapping[str, Any] | None
     metadata: Mapping[str, Any] | None
     output_schema: OutputSchema | None
+
+
+class UploadNotKeptError(LicetError):
+    """The server has no room, or no folder, for what a client uploads."""
+
+    code = "upload_not_kept"
 
 
 async def read_run_form(request: Request, agent: Agent) -> RunForm:
@@ -78,7 +87,12 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
 
 
 async def read_fields(request: Request) -> tuple[dict[str, Any], Uploads]:
-    """The fields with a value, and the uploaded files. An empty form value counts as absent."""
+    """The fields with a value, and the uploaded files. An empty form value counts as absent.
+
+    Raises:
+        InvalidInputError: the body cannot be read as what it says to be.
+        UploadNotKeptError: there is no room for an uploaded file.
+    """
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json" or kind.endswith(b"+json"):
         return _json_fields(await request.body()), ((), ())
@@ -90,10 +104,15 @@ async def read_fields(request: Request) -> tuple[dict[str, Any], Uploads]:
         if any(name == "files" and value for name, value in fields):
             raise InvalidInputError("files", "files, not text")
         return {name: value for name, value in fields if name != "files" and value != ""}, ((), ())
-    async with request.form(max_files=MAX_FILES, max_part_size=_part_bytes(request)) as form:
-        single = {k: v for k, v in form.multi_items() if k != "files" and v != ""}
-        uploads = [upload for upload in form.getlist("files") if upload != ""]
-        return single, await read_uploads(uploads, "files")
+    try:
+        async with request.form(max_files=MAX_FILES, max_part_size=_part_bytes(request)) as form:
+            single = {k: v for k, v in form.multi_items() if k != "files" and v != ""}
+            uploads = [upload for upload in form.getlist("files") if upload != ""]
+            return single, await read_uploads(uploads, "files")
+    except OSError as error:
+        # From 1 MiB on, a file is kept in the folder for temporary ones while it is read.
+        logger.error("an upload cannot be kept: %s", error)  # noqa: TRY400 - the message says it
+        raise UploadNotKeptError("The upload cannot be kept at present") from error
 
 
 def _part_bytes(request: Request) -> int:
