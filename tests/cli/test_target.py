@@ -54,6 +54,13 @@ def test_a_file_elsewhere_finds_the_modules_beside_it(folder: Path) -> None:
     assert load_agent_os(str(folder / "elsewhere" / "small.py")).id == "small-os"
 
 
+def test_a_file_as_a_cluster_mounts_it_is_found_behind_its_links(folder: Path) -> None:
+    write(folder, "..2026_11_29/small.py", guarded())
+    (folder / "..data").symlink_to("..2026_11_29")
+    (folder / "small.py").symlink_to("..data/small.py")
+    assert load_agent_os("small.py:agent_os").id == "small-os"
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
