@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from licet.db.base import Access, Db, SessionChanges, Store
-from licet.db.records import RunQuery, SessionKey, SessionQuery
+from licet.db.records import RecentRuns, RunQuery, SessionKey, SessionQuery
 from licet.db.work_records import QueueLimits
 from licet.errors import LicetError
 from tests.contract.rows import ADMIN, ALICE, everything, run, session
@@ -49,6 +49,7 @@ CALLS: dict[str, Call] = {
     "find_run": lambda store, _, run_id: store.find_run(run_id),
     "get_run": lambda store, key, run_id: store.get_run(key, run_id),
     "list_runs": lambda store, key, _: store.list_runs(key, RunQuery()),
+    "recent_runs": lambda store, key, _: store.recent_runs(RecentRuns(session_id=key.session_id)),
     "create_session": lambda store, key, _: store.create_session(
         session(key.session_id, owner=key.owner, at=9)
     ),
