@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import NOBODY, Access
 from licet.db.codec import storable
 from licet.db.records import RunRecord, RunStatus, SessionKey, SessionRecord
@@ -77,6 +79,34 @@ def require_working(run: RunRecord) -> None:
     """
     if run.status is not RunStatus.RUNNING:
         raise InvalidInputError("status", "expected RUNNING")
+
+
+def require_paused(
+    run: RunRecord, job: JobRecord | None, approvals: Sequence[ApprovalRecord]
+) -> None:
+    """Refuse to pause a run that is not to be PAUSED, or with what is not its own.
+
+    Raises:
+        InvalidInputError: it is in another state, or something is another run's.
+    """
+    if run.status is not RunStatus.PAUSED:
+        raise InvalidInputError("status", "expected PAUSED")
+    if job is not None and job.run_id != run.run_id:
+        raise InvalidInputError("job", "expected the run_id of its run")
+    for each in approvals:
+        if (each.run_id, each.owner, each.session_id) != (run.run_id, *run.session_key):
+            raise InvalidInputError("approvals", "expected those of the run")
+
+
+def require_going_on(run: RunRecord) -> None:
+    """Refuse to let a run go on as nobody could work on it.
+
+    Raises:
+        InvalidInputError: it is neither RUNNING nor durable and PENDING.
+    """
+    waits = run.status is RunStatus.PENDING and run.durable and run.executor_id is None
+    if not waits and run.status is not RunStatus.RUNNING:
+        raise InvalidInputError("run", "expected RUNNING, or PENDING, durable and of no executor")
 
 
 def may_exist(access: Access, key: SessionKey) -> bool:

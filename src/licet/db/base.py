@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from licet.db.approval_base import ApprovalStore
+from licet.db.approval_records import ApprovalRecord
 from licet.db.audit_base import AuditStore
 from licet.db.records import (
     BegunRun,
@@ -117,6 +119,37 @@ class Store(Protocol):
         of the same ``executor_id``. What is not SAVED has written nothing.
         """
 
+    async def pause_run(
+        self,
+        run: RunRecord,
+        *,
+        session_state: dict[str, Any] | None,
+        job: JobRecord | None,
+        approvals: Sequence[ApprovalRecord],
+    ) -> Saving:
+        """As ``save_run`` of a PAUSED run; with what it waits for, and what it needs to go on.
+
+        One transaction. Nobody works on the run then (``executor_id`` None). A job that it has
+        already stays as it is. A run that was asked to stop is REFUSED.
+
+        Raises:
+            InvalidInputError: the run is given in another state, or what goes with it is another
+                run's.
+        """
+
+    async def continue_run(
+        self, run: RunRecord, *, paused_at_us: int, history_runs: int
+    ) -> BegunRun | None:
+        """Let a PAUSED run go on: RUNNING, in ``executor_id``; or PENDING, for whoever claims it.
+
+        Writes its status, its body, its ``executor_id`` and its ``durable``, if it is stored as
+        PAUSED since ``paused_at_us`` (its ``updated_at_us``) and waits for no approval: of several
+        at once, one gets the answer that ``begin_run`` would give. None: nothing was written.
+
+        Raises:
+            InvalidInputError: the run is given in another state; or PENDING, and it is not durable.
+        """
+
     async def ask_to_cancel(self, key: SessionKey, run_id: str, *, now_us: int) -> bool:
         """Ask the process that works on a RUNNING run to stop it; raises ``WORK_TOPIC``'s number.
 
@@ -197,6 +230,9 @@ class Db(Protocol):
 
     def work(self) -> WorkStore:
         """Who works on runs, and on which. Costs nothing; opens the database at its first use."""
+
+    def approvals(self) -> ApprovalStore:
+        """What others than the runs' owners decide. Costs nothing, as the others."""
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from licet.db.approval_base import ApprovalStore
 from licet.db.audit_base import AuditStore
 from licet.db.base import Access, Store
+from licet.db.in_memory_approvals import in_memory_approvals
 from licet.db.in_memory_audit import in_memory_audit
 from licet.db.in_memory_rows import InMemoryRows
 from licet.db.in_memory_store import in_memory_store
@@ -28,6 +30,7 @@ class InMemoryDb:
         self._trust = in_memory_trust(self._topics)
         self._audit = in_memory_audit()
         self._work = in_memory_work(self._rows, self._topics)
+        self._approvals = in_memory_approvals(self._rows)
 
     def __repr__(self) -> str:
         return f"InMemoryDb(id={self.id!r})"
@@ -58,6 +61,10 @@ class InMemoryDb:
     def work(self) -> WorkStore:
         """Who works on runs, and on which."""
         return self._work
+
+    def approvals(self) -> ApprovalStore:
+        """What waits to be decided by others than the runs' owners."""
+        return self._approvals
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

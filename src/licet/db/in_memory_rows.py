@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from licet.db.approval_records import ApprovalRecord
 from licet.db.codec import session_record, session_row
 from licet.db.records import RunRecord, RunStatus, SessionKey, SessionRecord
 from licet.db.run_states import UNENDED, may_follow
@@ -29,6 +30,7 @@ class InMemoryRows:
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     once: dict[OnceKey, tuple[Once, str]] = field(default_factory=dict)
     once_of: dict[str, OnceKey] = field(default_factory=dict)
+    approvals: dict[str, ApprovalRecord] = field(default_factory=dict)
     executors: dict[str, ExecutorRecord] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,6 +68,10 @@ class InMemoryRows:
         self.runs[run.run_id] = run
         self.runs_of.setdefault(run.session_key, {})[run.run_id] = None
         (self.unended.add if run.status in UNENDED else self.unended.discard)(run.run_id)
+
+    def is_undecided(self, run_id: str) -> bool:
+        """Whether a run waits for an approval."""
+        return any(a.run_id == run_id and a.resolution is None for a in self.approvals.values())
 
     def put_once(self, once: Once, run_id: str) -> None:
         """Note which run a request began."""
@@ -105,6 +111,8 @@ class InMemoryRows:
             self.unended.discard(run_id)
             self.cancels_asked.discard(run_id)
             self.jobs.pop(run_id, None)
+            for approval_id in [a.id for a in self.approvals.values() if a.run_id == run_id]:
+                del self.approvals[approval_id]
             if run_id in self.once_of:
                 del self.once[self.once_of.pop(run_id)]
 

@@ -9,12 +9,16 @@ from typing import Any
 from licet.db.access import (
     may_exist,
     require_first_state,
+    require_going_on,
     require_own_request,
+    require_paused,
     require_queueable,
     require_reach,
     require_same_session,
     require_working,
 )
+from licet.db.approval_codec import approval_row
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import Access, SessionChanges, Store
 from licet.db.codec import check_run, head_of, json_text, session_record, session_row, storable
 from licet.db.in_memory_rows import InMemoryRows, in_order
@@ -110,6 +114,59 @@ class _InMemoryStore(Store):
             if self._run(run.session_key, run.run_id) is None:
                 return Saving.ABSENT
             return Saving.SAVED if self.rows.reach(run, session_state) else Saving.REFUSED
+
+    async def pause_run(
+        self,
+        run: RunRecord,
+        *,
+        session_state: dict[str, Any] | None,
+        job: JobRecord | None,
+        approvals: Sequence[ApprovalRecord],
+    ) -> Saving:
+        if not self._may_be(run.session_key, run.run_id):
+            return Saving.ABSENT
+        require_paused(run, job, approvals)
+        _check_storable(run, session_state, job, approvals)
+        with self.rows.lock:
+            if self._run(run.session_key, run.run_id) is None:
+                return Saving.ABSENT
+            is_asked = run.run_id in self.rows.cancels_asked
+            if is_asked or not self.rows.reach(run, session_state):
+                return Saving.REFUSED
+            self.rows.put_run(replace(self.rows.runs[run.run_id], executor_id=None))
+            if job is not None:
+                self.rows.jobs.setdefault(run.run_id, job)
+            for each in approvals:
+                self.rows.approvals.setdefault(each.id, each)
+            return Saving.SAVED
+
+    async def continue_run(
+        self, run: RunRecord, *, paused_at_us: int, history_runs: int
+    ) -> BegunRun | None:
+        if not self._may_be(run.session_key, run.run_id):
+            return None
+        require_going_on(run)
+        check_run(run)
+        with self.rows.lock:
+            before = self._run(run.session_key, run.run_id)
+            if (
+                before is None
+                or before.status is not RunStatus.PAUSED
+                or before.updated_at_us != paused_at_us
+                or self.rows.is_undecided(run.run_id)
+            ):
+                return None
+            self.rows.put_run(
+                replace(
+                    before,
+                    status=run.status,
+                    body=run.body,
+                    updated_at_us=run.updated_at_us,
+                    executor_id=run.executor_id,
+                    durable=run.durable,
+                )
+            )
+            return self._begun(run, history_runs)
 
     async def ask_to_cancel(self, key: SessionKey, run_id: str, *, now_us: int) -> bool:
         if not self._may_be(key, run_id):
@@ -242,6 +299,21 @@ class _InMemoryStore(Store):
         with self.rows.lock:
             kept = list(self.rows.sessions.items())
         return [session_record(row) for key, row in kept if self.access.reaches(key.owner)]
+
+
+def _check_storable(
+    run: RunRecord,
+    session_state: dict[str, Any] | None,
+    job: JobRecord | None,
+    approvals: Sequence[ApprovalRecord],
+) -> None:
+    check_run(run)
+    if session_state is not None:
+        json_text(session_state, "session_state")
+    if job is not None:
+        job_row(job, owner=run.owner)
+    for each in approvals:
+        approval_row(each)
 
 
 def _run_fits(run: RunRecord, query: RunQuery) -> bool:

@@ -21,7 +21,7 @@ from licet.errors import ConfigurationError
 if TYPE_CHECKING:
     import psycopg
 
-GUARDED = ("licet_sessions", "licet_runs", "licet_jobs", "licet_once")
+GUARDED = ("licet_sessions", "licet_runs", "licet_jobs", "licet_once", "licet_approvals")
 """The tables whose rows have owners, in the order in which writes lock them."""
 
 _WHAT = "PostgresDb(row_level_security=True)"

@@ -1,10 +1,13 @@
 """The life of a run: which state may follow which. The one place where that is written.
 
 PENDING ──► RUNNING ──► COMPLETED | ERROR | CANCELLED
-   │         │   ▲
-   │         ▼   │
-   │        PAUSED ──► ERROR | CANCELLED
-   └──► ERROR | CANCELLED
+ │  ▲        │   ▲
+ │  │        ▼   │
+ │  └────── PAUSED ──► ERROR | CANCELLED
+ └──► ERROR | CANCELLED
+
+A durable run that has paused waits for its turn again before it goes on; another one goes on where
+it was decided.
 
 What has ended stays as it ended. A database asks this of every change, in the statement that makes
 it, so two processes cannot both end one run.
@@ -30,7 +33,9 @@ _FOLLOWS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
                 RunStatus.CANCELLED,
             )
         ),
-        RunStatus.PAUSED: frozenset((RunStatus.RUNNING, RunStatus.ERROR, RunStatus.CANCELLED)),
+        RunStatus.PAUSED: frozenset(
+            (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.ERROR, RunStatus.CANCELLED)
+        ),
         RunStatus.COMPLETED: frozenset(),
         RunStatus.ERROR: frozenset(),
         RunStatus.CANCELLED: frozenset(),
@@ -39,6 +44,9 @@ _FOLLOWS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
 
 ENDED = frozenset(status for status, following in _FOLLOWS.items() if not following)
 """The states that nothing follows."""
+
+AT_REST = ENDED | {RunStatus.PAUSED}
+"""The states in which nothing happens by itself: they have ended, or wait for people."""
 
 UNENDED = frozenset(_FOLLOWS) - ENDED
 """The states of which something is still to come."""

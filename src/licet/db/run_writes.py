@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from licet.db.codec import RUN_COLUMNS, json_text, run_row, session_record, session_row
+from licet.db.approval_records import ApprovalRecord
+from licet.db.approval_writes import UNDECIDED_SQL, insert_approvals
+from licet.db.codec import (
+    RUN_COLUMNS,
+    json_text,
+    run_row,
+    session_record,
+    session_row,
+    within_columns,
+)
 from licet.db.once_writes import check_first, first_statements
 from licet.db.records import BegunRun, RunRecord, RunStatus, SessionKey, SessionRecord
 from licet.db.run_states import may_come_from
@@ -24,7 +33,7 @@ from licet.db.writes import (
     Write,
     insert_unless_known,
 )
-from licet.errors import ConflictError
+from licet.errors import ConflictError, LicetError
 
 _INSERT_RUN = insert_unless_known("licet_runs", RUN_COLUMNS, "run_id")
 _INSERT_JOB = insert_unless_known("licet_jobs", JOB_COLUMNS, "run_id")
@@ -61,6 +70,20 @@ _UPDATE_RUN: Mapping[RunStatus, str] = {
     f"WHERE {_which(after)}"
     for after in RunStatus
 }
+
+_PAUSE_RUN = (
+    "UPDATE licet_runs SET status = ?, body = ?, total_tokens = ?, updated_at_us = ?, "  # noqa: S608 - constants
+    f"executor_id = NULL WHERE {_which(RunStatus.PAUSED)} AND cancel_asked_at_us IS NULL"
+)
+_CONTINUE_RUN = (
+    "UPDATE licet_runs SET status = ?, body = ?, updated_at_us = ?, executor_id = ?, durable = ? "  # noqa: S608 - constants
+    "WHERE run_id = ? AND owner = ? AND session_id = ? AND status = 'PAUSED' "
+    f"AND updated_at_us = ? AND NOT EXISTS ({UNDECIDED_SQL})"
+)
+
+
+class NotPausedError(LicetError):
+    """The run could not be paused: nothing of it was written."""
 
 
 def begin_run(
@@ -120,6 +143,42 @@ def work_on_run(run: RunRecord, *, history_runs: int) -> Write[BegunRun | None]:
         return _begun(found, history) if _is_reached((touched, updated)) else None
 
     return Write(run.session_key, (*_reaching(run, None), *reading), conclude)
+
+
+def pause_run(
+    run: RunRecord,
+    *,
+    session_state: dict[str, Any] | None,
+    job: JobRecord | None,
+    approvals: Sequence[ApprovalRecord],
+) -> Write[None]:
+    """Update a run that may pause, and its session; insert what it waits for, and its job."""
+    touching, updating = _reaching(run, session_state)
+    pausing = Statement(_PAUSE_RUN, updating.parameters)
+    beside = [] if job is None else [Statement(_INSERT_JOB, job_row(job, owner=run.owner))]
+
+    def conclude(answers: Sequence[Answer]) -> None:
+        if answers[1].touched == 0:
+            raise NotPausedError("the run may not pause any more")
+
+    statements = (touching, pausing, *beside, *insert_approvals(approvals))
+    return Write(run.session_key, statements, conclude)
+
+
+def continue_run(run: RunRecord, *, paused_at_us: int, history_runs: int) -> Write[BegunRun | None]:
+    """Update a run that has paused, so that it goes on; read its session and its history."""
+    row = dict(zip(RUN_COLUMNS, run_row(run), strict=True))
+    reached = (*(row[n] for n in ("status", "body", "updated_at_us", "executor_id", "durable")),)
+    going_on = Statement(
+        _CONTINUE_RUN, (*reached, run.run_id, *run.session_key, within_columns(paused_at_us))
+    )
+    reading = (Statement(SELECT_SESSION, run.session_key), *_history(run, history_runs))
+
+    def conclude(answers: Sequence[Answer]) -> BegunRun | None:
+        updated, found, *history = answers
+        return _begun(found, history) if updated.touched > 0 else None
+
+    return Write(run.session_key, (going_on, *reading), conclude)
 
 
 def ask_to_cancel(key: SessionKey, run_id: str, *, now_us: int) -> Write[bool]:

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from licet.db.access import THE_SERVER
+from licet.db.approval_base import ApprovalStore
 from licet.db.audit_base import AuditStore
 from licet.db.backend import Backend, Listener
 from licet.db.base import Access, Store
 from licet.db.examination import DatabaseState
 from licet.db.migrating import bring_up_to_date
 from licet.db.reading import OwnReader, answered
+from licet.db.sql_approvals import sql_approvals
 from licet.db.sql_audit import sql_audit
 from licet.db.sql_store import sql_store
 from licet.db.sql_trust import sql_trust
@@ -94,6 +96,10 @@ class SqlDb:
     def work(self) -> WorkStore:
         """Who works on runs, and on which. Costs nothing; opens the database at its first use."""
         return sql_work(self, self._backend)
+
+    def approvals(self) -> ApprovalStore:
+        """What others than the runs' owners decide. Opens the database at its first use."""
+        return sql_approvals(self)
 
     async def steps_database(self) -> StepsDatabase:
         """Connections for the engine of durable runs.

@@ -10,12 +10,15 @@ from licet.db import run_writes, work_writes, writes
 from licet.db.access import (
     may_exist,
     require_first_state,
+    require_going_on,
     require_own_request,
+    require_paused,
     require_queueable,
     require_reach,
     require_same_session,
     require_working,
 )
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import Access, SessionChanges, Store
 from licet.db.codec import run_head, run_record, session_record, storable
 from licet.db.records import (
@@ -111,9 +114,35 @@ class _SqlStore(Store):
             return Saving.ABSENT
         if await self._write(run_writes.save_run(run, session_state=session_state)):
             return Saving.SAVED
-        # Asked afterwards, since it hardly ever has to be: a run that is gone does not come back.
-        found = await self.get_run(run.session_key, run.run_id)
-        return Saving.ABSENT if found is None else Saving.REFUSED
+        return await self._refused(run)
+
+    async def pause_run(
+        self,
+        run: RunRecord,
+        *,
+        session_state: dict[str, Any] | None,
+        job: JobRecord | None,
+        approvals: Sequence[ApprovalRecord],
+    ) -> Saving:
+        if not self._may_be(run.session_key, run.run_id):
+            return Saving.ABSENT
+        require_paused(run, job, approvals)
+        write = run_writes.pause_run(run, session_state=session_state, job=job, approvals=approvals)
+        try:
+            await self._write(write)
+        except run_writes.NotPausedError:
+            return await self._refused(run)
+        return Saving.SAVED
+
+    async def continue_run(
+        self, run: RunRecord, *, paused_at_us: int, history_runs: int
+    ) -> BegunRun | None:
+        if not self._may_be(run.session_key, run.run_id):
+            return None
+        require_going_on(run)
+        return await self._write(
+            run_writes.continue_run(run, paused_at_us=paused_at_us, history_runs=history_runs)
+        )
 
     async def ask_to_cancel(self, key: SessionKey, run_id: str, *, now_us: int) -> bool:
         if not self._may_be(key, run_id):
@@ -213,6 +242,11 @@ class _SqlStore(Store):
 
     def _may_be(self, key: SessionKey, run_id: str) -> bool:
         return may_exist(self.access, key) and storable(run_id)
+
+    async def _refused(self, run: RunRecord) -> Saving:
+        # Asked afterwards, since it hardly ever has to be: a run that is gone does not come back.
+        found = await self.get_run(run.session_key, run.run_id)
+        return Saving.ABSENT if found is None else Saving.REFUSED
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         return await self.db.read(

@@ -109,6 +109,36 @@ jobs = Table(
     ),
 )
 
+# What runs wait for that others than their owners decide.
+approvals = Table(
+    "licet_approvals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("component_id", Text, nullable=False),
+    Column("user_id", Text),
+    Column("tool_call_id", Text, nullable=False),
+    Column("tool_name", Text, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("continues", BigInteger, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger),
+    Column("approved", BigInteger),
+    Column("resolved_by", Text),
+    Column("resolver", Text),
+    Column("resolved_at_us", BigInteger),
+    Column("resolution_data", Text),
+    ForeignKeyConstraint(
+        ["run_id"], ["licet_runs.run_id"], name="licet_approvals_run", ondelete="CASCADE"
+    ),
+    # Whether a run waits for one; and who deletes a run looks here for its approvals.
+    Index("licet_approvals_of_run", "run_id"),
+    Index("licet_approvals_created", "created_at_us", "id"),
+)
+
 # Requests that are to be done once: whose each was, and in whose session the run is.
 once = Table(
     "licet_once",
