@@ -15,6 +15,7 @@ from typing import Any
 from licet.context import RunContext
 from licet.errors import ConfigurationError, ToolArgumentsError
 from licet.models.base import ToolSchema
+from licet.tools.requirement import Requirement, Wait
 from licet.tools.schema import Arguments, SignatureArguments, documentation, read_signature
 from licet.tools.text import ajoined, as_text, bounded, joined
 from licet.tools.thread import run_in_thread
@@ -53,6 +54,7 @@ class Function:
         entrypoint: the callable; synchronous ones run in a thread of their own.
         stop_after_tool_call: the run ends with this tool's result as its answer.
         max_result_chars: a longer result is cut, with a note.
+        requirement: what has to be decided before a call; None: nothing.
         clock: seconds that only go forward, for durations.
 
     Raises:
@@ -65,6 +67,7 @@ class Function:
     entrypoint: Callable[..., Any] = field(repr=False)
     stop_after_tool_call: bool = False
     max_result_chars: int = DEFAULT_MAX_RESULT_CHARS
+    requirement: Requirement | None = None
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     schema: ToolSchema = field(init=False, repr=False)
 
@@ -76,8 +79,8 @@ class Function:
             )
         if self.max_result_chars < 1:
             raise ConfigurationError(f"Tool {self.name!r}: max_result_chars is at least 1")
-        schema = ToolSchema(self.name, self.description, self.arguments.json_schema)
-        object.__setattr__(self, "schema", schema)
+        parameters = self._parameters_for_models()
+        object.__setattr__(self, "schema", ToolSchema(self.name, self.description, parameters))
 
     @classmethod
     def from_callable(
@@ -88,6 +91,7 @@ class Function:
         description: str | None = None,
         stop_after_tool_call: bool = False,
         max_result_chars: int = DEFAULT_MAX_RESULT_CHARS,
+        requirement: Requirement | None = None,
     ) -> Function:
         """Make a tool of a function, method, ``functools.partial`` or callable object.
 
@@ -98,6 +102,7 @@ class Function:
             description: the docstring's text before its first section when absent.
             stop_after_tool_call: see the class.
             max_result_chars: see the class.
+            requirement: see the class.
 
         Raises:
             ConfigurationError: the name or a parameter cannot be used; the message names it.
@@ -112,11 +117,44 @@ class Function:
             entrypoint=fn,
             stop_after_tool_call=stop_after_tool_call,
             max_result_chars=max_result_chars,
+            requirement=requirement,
         )
 
     @property
+    def user_fields(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters that the run's owner fills in, with the JSON schema of each."""
+        if self.requirement is None or self.requirement.wait is not Wait.USER_INPUT:
+            return {}
+        known: Mapping[str, Mapping[str, Any]] = self.arguments.json_schema.get("properties", {})
+        names = self.requirement.user_fields or tuple(known)
+        return {name: known[name] for name in names}
+
+    def _parameters_for_models(self) -> dict[str, Any]:
+        """The JSON schema of the arguments without those that people give.
+
+        Raises:
+            ConfigurationError: people are to give one that there is not, or none.
+        """
+        whole = self.arguments.json_schema
+        if self.requirement is None or self.requirement.wait is not Wait.USER_INPUT:
+            return whole
+        known = whole.get("properties", {})
+        unknown = [name for name in self.requirement.user_fields if name not in known]
+        if unknown or not known:
+            raise ConfigurationError(
+                f"Tool {self.name!r}: user_input_fields={self.requirement.user_fields!r} must be "
+                f"among its parameters: {', '.join(known) or 'it has none'}"
+            )
+        theirs = self.user_fields
+        return {
+            **whole,
+            "properties": {name: known[name] for name in known if name not in theirs},
+            "required": [name for name in whole.get("required", []) if name not in theirs],
+        }
+
+    @property
     def parameters(self) -> Mapping[str, Any]:
-        """The JSON schema of the arguments, of type object. Shared: it must not be changed."""
+        """The JSON schema of what models give, of type object. Shared: it must not be changed."""
         return self.schema.parameters
 
     @property
