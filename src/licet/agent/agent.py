@@ -9,13 +9,17 @@ from typing import Any, Literal, overload
 from pydantic import BaseModel
 
 from licet.agent.blocking import run_blocking, stream_blocking
+from licet.agent.decisions import Decision, approved, decided, undecided
 from licet.agent.events import AgentEvent
 from licet.agent.output import RunInput, RunOutput
 from licet.agent.output_schema import OutputSchema
+from licet.agent.resuming import NotPausedError
 from licet.agent.run import AgentRun
 from licet.agent.run_request import RunRequest, new_id
 from licet.agent.settings import AgentSettings
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import NOBODY, Access, Store
+from licet.db.records import RunStatus
 from licet.models.message import Image, TextFile
 
 
@@ -63,6 +67,41 @@ class Agent(AgentSettings):
         if stream:
             return self._events(request)
         return self._output(request)
+
+    def continue_run(self, run: RunOutput, decisions: Sequence[Decision] = ()) -> RunOutput:
+        """``acontinue_run`` for programs without an event loop."""
+        return run_blocking(lambda: self.acontinue_run(run, decisions))
+
+    async def acontinue_run(self, run: RunOutput, decisions: Sequence[Decision] = ()) -> RunOutput:
+        """Go on with a run that this agent paused, when all that it waits with is decided.
+
+        Args:
+            run: as ``arun`` answered it: its status is PAUSED.
+            decisions: what its owner decided. Approvals are taken from the agent's ``db``.
+
+        Raises:
+            InvalidInputError: a decision is about no call that waits.
+            NotPausedError: it waits for something else still, or waits no more.
+        """
+        store, paused_at_us = await self._store(), 0
+        approvals: Sequence[ApprovalRecord] = ()
+        if self.db is not None and store is not None:
+            row = await store.find_run(run.run_id)
+            paused_at_us = 0 if row is None else row.updated_at_us
+            approvals = await self.db.approvals().of_run(run.run_id)
+        paused = approved(decided(run, decisions, self.functions), approvals)
+        if run.status is not RunStatus.PAUSED or undecided(paused):
+            raise NotPausedError(f"The run is {run.status}, and waits for decisions of every call")
+        request = RunRequest(
+            input=run.input,
+            run_id=run.run_id,
+            session_id=run.session_id,
+            user_id=run.user_id,
+            metadata=run.metadata,
+        )
+        work = AgentRun(self, request, store=store, resumed=paused)
+        await work.go_on(paused_at_us=paused_at_us)
+        return await work.finish()
 
     def _request(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from licet.agent.output import Metrics, ToolExecution
+from licet.agent.output import Metrics, RunRequirement, ToolExecution
 
 
 class AgentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -114,6 +114,18 @@ class RunError(AgentEvent, frozen=True, tag="RunError"):
 
     content: str
     error_type: str
+
+
+class RunPaused(AgentEvent, frozen=True, tag="RunPaused"):
+    """The run waits for people, and is stored. ``tools`` are the calls that it waits with."""
+
+    content: str
+    tools: tuple[ToolExecution, ...]
+    requirements: tuple[RunRequirement, ...]
+
+
+class RunContinued(AgentEvent, frozen=True, tag="RunContinued"):
+    """What the run waited for was decided, and it goes on."""
 
 
 class RunCancelled(AgentEvent, frozen=True, tag="RunCancelled"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from licet.agent.run_request import RunRequest
+from licet.db.work_records import JobRecord
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -23,6 +26,26 @@ async def nobody_loses() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a run that pauses leaves for whoever goes on with it.
+
+    Attributes:
+        job: what was asked, and under whose authority.
+        expires_at_us: when that authority ends, in epoch microseconds; None: never.
+    """
+
+    job: JobRecord
+    expires_at_us: int | None = None
+
+
+Leave = Callable[[RunRequest], Left]
+
+
+def _no_index() -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """How a run is worked on.
 
@@ -31,12 +54,16 @@ class Execution:
         durable: another one goes on with it when that one dies.
         began: when it was asked for, in epoch seconds; None: now.
         lost: asked before the run begins and before each call of tools.
+        leave: makes what a run leaves that pauses; None: nobody goes on with it but who has it.
+        next_event_index: the index that the next event gets.
     """
 
     executor_id: str | None = None
     durable: bool = False
     began: float | None = None
     lost: Lost = nobody_loses
+    leave: Leave | None = None
+    next_event_index: Callable[[], int] = _no_index
 
 
 BY_ITSELF = Execution()

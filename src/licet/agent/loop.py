@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from licet.agent.output import ToolExecution
+from licet.agent.output import Metrics, RunOutput, ToolExecution
 from licet.agent.output_schema import OutputSchema
 from licet.agent.steps import PLAIN_STEPS, ModelTurn, Steps, Superseded
 from licet.agent.telling import Teller
@@ -16,7 +16,7 @@ from licet.agent.tool_calls import ToolBudget, call_tools, result_message
 from licet.context import RunContext
 from licet.errors import LicetError, ModelError, OutputSchemaError
 from licet.models.base import Model, ModelRequest, ModelResponse, ToolSchema
-from licet.models.message import Message, Usage
+from licet.models.message import Message, ToolCall, Usage
 from licet.tools.function import Function
 from licet.tools.thread import run_in_thread
 
@@ -59,7 +59,8 @@ class Progress:
     """What the loop has reached. It outlives a failure: what was done is recorded all the same.
 
     ``messages`` is the whole context of the next model call; ``pieces`` is what the turn that is
-    being streamed has said so far.
+    being streamed has said so far. ``turns`` counts those that are behind; of one at which the run
+    paused, ``open_calls`` are what the model asked for, and ``decided`` what came of each.
     """
 
     messages: list[Message]
@@ -69,47 +70,64 @@ class Progress:
     pieces: list[str] = field(default_factory=list)
     reasoning: str = ""
     first_token_seconds: float | None = None
+    turns: int = 0
+    open_calls: tuple[ToolCall, ...] = ()
+    decided: tuple[ToolExecution, ...] = ()
+
+    def resume(self, paused: RunOutput, *, before: Sequence[Message]) -> None:
+        """Stand where a run paused. ``before``: the system's message, and the history."""
+        metrics, calls = paused.metrics or Metrics(), paused.messages[-1].tool_calls
+        earlier = len(paused.tools) - len(calls)
+        self.messages.extend((*before, *paused.messages))
+        self.tools.extend(paused.tools[:earlier])
+        self.usage = metrics.usage
+        self.reasoning = paused.reasoning_content or ""
+        self.first_token_seconds = metrics.time_to_first_token
+        self.turns = sum(message.role == "assistant" for message in paused.messages) - 1
+        self.open_calls, self.decided = calls, paused.tools[earlier:]
 
 
-async def run_loop(task: Task, progress: Progress, tell: Teller) -> Any:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run has come to: text, or a value of its ``output_schema``."""
+
+    content: Any
+
+
+async def run_loop(task: Task, progress: Progress, tell: Teller) -> Answer | None:
     """Ask the model, run the tools it calls, ask again; answer what it finally says.
 
-    The answer is text, or a value of ``task.output_schema``.
+    None: calls wait to be decided by people; they are among ``progress.tools``.
 
     Raises:
         ModelError: the provider failed.
         OutputSchemaError: the answer does not fit, also after ``retries`` corrections.
         TooManyTurnsError: no answer after ``MAX_TURNS`` model calls.
     """
-    budget = ToolBudget(task.tool_call_limit)
+    budget = ToolBudget(task.tool_call_limit, used=len(progress.tools) + len(progress.decided))
     corrections_left = task.retries
-    for turn in range(MAX_TURNS):
-        response = await _ask(task, progress, tell, tools_allowed=not budget.spent)
-        progress.messages.append(_answer_message(response, created_at=int(tell.now())))
-        if response.tool_calls:
-            await task.check()
-            done = await call_tools(
-                response.tool_calls,
-                turn=turn,
-                functions=task.functions,
-                context=task.context,
-                budget=budget,
-                steps=task.steps,
-                tell=tell,
-            )
-            progress.tools.extend(done)
-            progress.messages.extend(result_message(x, created_at=int(tell.now())) for x in done)
-            stopping = [x for x in done if x.stop_after_tool_call and not x.tool_call_error]
+    while progress.turns < MAX_TURNS:
+        if not progress.open_calls:
+            response = await _ask(task, progress, tell, tools_allowed=not budget.spent)
+            progress.messages.append(_answer_message(response, created_at=int(tell.now())))
+            progress.open_calls = response.tool_calls
+        if progress.open_calls:
+            done = await _use_tools(task, progress, budget, tell)
+            if done is None:
+                return None
+            stopping = [each for each in done if _stops(each)]
             if stopping:
-                progress.text = "\n".join(x.result or "" for x in stopping)
-                return progress.text
+                progress.text = "\n".join(each.result or "" for each in stopping)
+                return Answer(progress.text)
             continue
+        progress.turns += 1
         progress.text = response.refusal or response.text
         if task.output_schema is None or response.refusal:
-            return progress.text
+            return Answer(progress.text)
         try:
             # A client's schema may take a second to follow: other runs go on meanwhile.
-            return await run_in_thread(partial(task.output_schema.read, response.text))
+            read = partial(task.output_schema.read, response.text)
+            return Answer(await run_in_thread(read))
         except OutputSchemaError as error:
             if corrections_left == 0:
                 raise
@@ -118,6 +136,37 @@ async def run_loop(task: Task, progress: Progress, tell: Teller) -> Any:
                 Message(role="user", content=str(error), created_at=int(tell.now()))
             )
     raise TooManyTurnsError(f"no answer after {MAX_TURNS} model calls; set a tool_call_limit")
+
+
+async def _use_tools(
+    task: Task, progress: Progress, budget: ToolBudget, tell: Teller
+) -> Sequence[ToolExecution] | None:
+    """Run the calls of a turn. None: some of them wait to be decided."""
+    await task.check()
+    done = await call_tools(
+        progress.open_calls,
+        decided=progress.decided,
+        turn=progress.turns,
+        functions=task.functions,
+        context=task.context,
+        budget=budget,
+        steps=task.steps,
+        tell=tell,
+    )
+    progress.tools.extend(done)
+    progress.decided = ()
+    if any(each.undecided for each in done):
+        return None
+    progress.messages.extend(result_message(x, created_at=int(tell.now())) for x in done)
+    progress.turns += 1
+    progress.open_calls = ()
+    return done
+
+
+def _stops(execution: ToolExecution) -> bool:
+    """Whether what a call came to is the answer of the run."""
+    made = execution.confirmed is not False and not execution.tool_call_error
+    return execution.stop_after_tool_call and made
 
 
 async def _ask(

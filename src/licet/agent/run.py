@@ -7,22 +7,24 @@ fails or is stopped is a row that says why.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 import msgspec
 
+from licet.agent.dependencies import resolved
 from licet.agent.events import Emit
 from licet.agent.execution import BY_ITSELF, Execution, Stop
-from licet.agent.loop import Progress, Task, run_loop
+from licet.agent.loop import Answer, Progress, Task, run_loop
 from licet.agent.output import Metrics, RunOutput
+from licet.agent.pausing import paused, waits_of
 from licet.agent.prompt import history_messages, system_message, user_message
-from licet.agent.run_request import RunRequest
-from licet.agent.run_row import RunRow
+from licet.agent.resuming import NotPausedError, going_on
+from licet.agent.run_request import RunRequest, asked
+from licet.agent.run_row import RunRow, Waits
 from licet.agent.settings import AgentSettings
 from licet.agent.steps import PLAIN_STEPS, KeptError, Steps
 from licet.agent.telling import Teller
@@ -48,6 +50,7 @@ class AgentRun:
         store: where the run is kept; None keeps it nowhere.
         emit: takes the events; None: the model is not streamed and no event is built.
         execution: how it is worked on.
+        resumed: a run that paused, with what was decided since: it is gone on with.
         now: gives epoch seconds.
     """
 
@@ -59,6 +62,7 @@ class AgentRun:
         store: Store | None = None,
         emit: Emit | None = None,
         execution: Execution = BY_ITSELF,
+        resumed: RunOutput | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.agent = agent
@@ -66,6 +70,9 @@ class AgentRun:
         self._now = now
         self._execution = execution
         self._began = now() if execution.began is None else execution.began
+        self._resumed = resumed
+        self._works_since = now() if resumed else self._began
+        self._worked_seconds = (resumed.metrics or Metrics()).duration if resumed else 0.0
         self._row = (
             None
             if store is None
@@ -79,20 +86,8 @@ class AgentRun:
             )
         )
         self._output_schema = request.output_schema or agent.output_schema_ready
-        self.output = RunOutput(
-            run_id=request.run_id,
-            session_id=request.session_id,
-            agent_id=agent.id,
-            agent_name=agent.name,
-            user_id=request.user_id,
-            request_id=request.request_id,
-            status=RunStatus.RUNNING,
-            created_at=int(self._began),
-            input=request.input,
-            model=agent.model.id,
-            model_provider=agent.model.provider,
-            metadata={**agent.metadata, **(request.metadata or {})} or None,
-            session_state={},
+        self.output = (
+            asked(agent, request, began=self._began) if resumed is None else going_on(resumed)
         )
         self._tell = Teller(self.output, model=agent.model, emit=emit, now=now)
         self._opening = user_message(request.input, now=self._began)
@@ -152,6 +147,23 @@ class AgentRun:
         self._start(begun)
         return self.output
 
+    async def go_on(self, *, paused_at_us: int) -> RunOutput:
+        """As ``begin``, of a run that paused then: ``updated_at_us`` of its row.
+
+        Raises:
+            NotPausedError: it waits no more: somebody else goes on with it, or it has ended.
+            StorageError: it could not be stored; nothing was begun.
+        """
+        begun = None
+        if self._row is not None:
+            begun = await self._row.go_on(
+                self.output, paused_at_us=paused_at_us, history_runs=self._history_runs
+            )
+            if begun is None:
+                raise NotPausedError("The run does not wait any more")
+        self._start(begun)
+        return self.output
+
     async def enqueue(
         self, job: JobRecord, *, limits: QueueLimits, once: Once | None = None
     ) -> RunOutput:
@@ -192,6 +204,8 @@ class AgentRun:
         return self.agent.num_history_runs if self.agent.add_history_to_context else 0
 
     def _opened(self, status: RunStatus) -> RunOutput:
+        if self._resumed is not None:
+            return self.output
         return msgspec.structs.replace(self.output, status=status, messages=(self._opening,))
 
     def _start(self, begun: BegunRun | None) -> None:
@@ -202,10 +216,13 @@ class AgentRun:
         self._state = {
             **deepcopy(dict(self.agent.session_state)),
             **deepcopy(stored_state),
-            **(self.request.session_state or {}),
+            **((self.request.session_state or {}) if self._resumed is None else {}),
         }
         self.output = msgspec.structs.replace(self.output, session_state=self._state)
-        self._tell.run_started()
+        if self._resumed is None:
+            self._tell.run_started()
+        else:
+            self._tell.run_continued()
 
     async def finish(self, steps: Steps = PLAIN_STEPS) -> RunOutput:
         """Work until the answer, store it, and tell it. A failure is an answer too.
@@ -218,19 +235,12 @@ class AgentRun:
         """
         progress = Progress(messages=[])
         try:
-            content = await self._work(progress, steps)
+            answer = await self._work(progress, steps)
         except asyncio.CancelledError as error:
             if self._left or self._is_taken_away():
                 raise
             stop = self._stopped or Stop(str(error.args[0]) if error.args else "cancelled")
-            self._cancelled.set(stop.reason)
-            output = msgspec.structs.replace(
-                self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces)),
-                error_type=stop.code,
-                cancellation_reason=stop.reason,
-            )
-            self.output = await self._end(output)
-            self._tell.run_ended(self.output)
+            await self._cancel(progress, stop)
             raise
         except LicetError as error:
             cause = f" ({error.__cause__!r})" if error.__cause__ is not None else ""
@@ -249,17 +259,48 @@ class AgentRun:
             name = type(error).__name__
             return await self._fail(progress, f"Internal error ({name})", "internal_error")
         self._tell.content_completed()
-        self.output = await self._end(self._ended(progress, RunStatus.COMPLETED, content))
+        if answer is None:
+            return await self._pause(progress)
+        self.output = await self._end(self._ended(progress, RunStatus.COMPLETED, answer.content))
         self._tell.run_ended(self.output)
         return self.output
 
-    async def _work(self, progress: Progress, steps: Steps) -> Any:
-        self._heed_stop()
-        await self._check()
+    async def _pause(self, progress: Progress) -> RunOutput:
+        """Store that the run waits for people, unless it was asked to stop."""
+        output = msgspec.structs.replace(
+            paused(self._ended(progress, RunStatus.PAUSED, None)),
+            next_event_index=self._execution.next_event_index() + self._tell.listening,
+        )
+        now_us = int(self._now() * 1_000_000)
+        waits = waits_of(output, self.request, self._execution, now_us=now_us)
+        output = await self._end(output, waits=waits)
+        if output.status is RunStatus.RUNNING:
+            return await self._cancel(progress, Stop("cancelled on request"))
+        self.output = output
+        self._tell.run_ended(output)
+        return output
+
+    async def _cancel(self, progress: Progress, stop: Stop) -> RunOutput:
+        self._cancelled.set(stop.reason)
+        output = msgspec.structs.replace(
+            self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces)),
+            error_type=stop.code,
+            cancellation_reason=stop.reason,
+        )
+        self.output = await self._end(output)
+        self._tell.run_ended(self.output)
+        return self.output
+
+    async def _work(self, progress: Progress, steps: Steps) -> Answer | None:
         agent, request = self.agent, self.request
         system = system_message(agent, now=self._began)
-        history = history_messages(self._history)
-        progress.messages.extend(m for m in (system, *history, self._opening) if m is not None)
+        before = (*((system,) if system else ()), *history_messages(self._history))
+        if self._resumed is None:
+            progress.messages.extend((*before, self._opening))
+        else:
+            progress.resume(self._resumed, before=before)
+        self._heed_stop()
+        await self._check()
         context = RunContext(
             run_id=request.run_id,
             session_id=request.session_id,
@@ -268,7 +309,7 @@ class AgentRun:
             request_id=request.request_id,
             principal=request.principal,
             session_state=self._state,
-            dependencies=await _resolved({**agent.dependencies, **(request.dependencies or {})}),
+            dependencies=await resolved({**agent.dependencies, **(request.dependencies or {})}),
             metadata=self.output.metadata or {},
             cancelled=self._cancelled,
         )
@@ -283,10 +324,10 @@ class AgentRun:
             steps=steps,
             check=self._check,
         )
-        content = await run_loop(task, progress, self._tell)
+        answer = await run_loop(task, progress, self._tell)
         # Something on the way may have taken the cancellation for its own (wait_for, a tool).
         self._heed_stop()
-        return content
+        return answer
 
     async def _check(self) -> None:
         """Ask once more whether whoever asked for this may have it."""
@@ -324,25 +365,16 @@ class AgentRun:
             content=content,
             content_type=schema.format.name if schema and structured else "str",
             messages=own,
-            tools=tuple(progress.tools),
+            tools=(*progress.tools, *progress.decided),
             reasoning_content=progress.reasoning or None,
             session_state=self._state,
             metrics=Metrics.of(
                 progress.usage,
-                duration=self._now() - self._began,
+                duration=self._worked_seconds + self._now() - self._works_since,
                 first_token=progress.first_token_seconds,
             ),
         )
 
-    async def _end(self, output: RunOutput) -> RunOutput:
+    async def _end(self, output: RunOutput, *, waits: Waits | None = None) -> RunOutput:
         self._ending = True
-        return output if self._row is None else await self._row.end(output)
-
-
-async def _resolved(dependencies: Mapping[str, Any]) -> dict[str, Any]:
-    """Dependencies with callables called: a value may be made anew for each run."""
-    values: dict[str, Any] = {}
-    for name, value in dependencies.items():
-        made = value() if callable(value) else value
-        values[name] = await made if inspect.isawaitable(made) else made
-    return values
+        return output if self._row is None else await self._row.end(output, waits=waits)

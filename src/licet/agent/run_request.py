@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from licet.agent.output import RunInput
+from licet.agent.output import RunInput, RunOutput
 from licet.agent.output_schema import OutputSchema
+from licet.agent.settings import AgentSettings
 from licet.authn.principal import Principal
 from licet.db.base import NOBODY
+from licet.db.records import RunStatus
 from licet.request_id import REQUEST_ID
 
 
@@ -32,6 +34,25 @@ class RunRequest:
     dependencies: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     output_schema: OutputSchema | None = None
+
+
+def asked(agent: AgentSettings, request: RunRequest, *, began: float) -> RunOutput:
+    """What a run is before anything of it is done. ``began`` is epoch seconds."""
+    return RunOutput(
+        run_id=request.run_id,
+        session_id=request.session_id,
+        agent_id=agent.id,
+        agent_name=agent.name,
+        user_id=request.user_id,
+        request_id=request.request_id,
+        status=RunStatus.RUNNING,
+        created_at=int(began),
+        input=request.input,
+        model=agent.model.id,
+        model_provider=agent.model.provider,
+        metadata={**agent.metadata, **(request.metadata or {})} or None,
+        session_state={},
+    )
 
 
 def new_id() -> str:

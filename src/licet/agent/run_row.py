@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.output import RunOutput
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import Store
 from licet.db.records import BegunRun, RunRecord, RunStatus, Saving, SessionKey, SessionRecord
 from licet.db.work_records import JobRecord, Once, QueueLimits
@@ -29,6 +31,14 @@ class StateError(LicetError):
     """A tool left something in the session's state that cannot be stored."""
 
     code = "session_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What goes with a run that has paused: what it needs to go on, and what it waits for."""
+
+    job: JobRecord | None
+    approvals: tuple[ApprovalRecord, ...]
 
 
 class RunRow:
@@ -128,15 +138,30 @@ class RunRow:
         self._stored_state = msgspec.json.encode(begun.session.session_state)
         return begun
 
-    async def end(self, output: RunOutput) -> RunOutput:
+    async def go_on(
+        self, running: RunOutput, *, paused_at_us: int, history_runs: int
+    ) -> BegunRun | None:
+        """Store that a run which has paused goes on here. None: it does not wait any more.
+
+        Raises:
+            StorageError: it could not be stored.
+        """
+        begun = await self._store.continue_run(
+            self._record(running), paused_at_us=paused_at_us, history_runs=history_runs
+        )
+        return None if begun is None else self._begun(begun)
+
+    async def end(self, output: RunOutput, *, waits: Waits | None = None) -> RunOutput:
         """Store what was reached; answers it, or the failure where it cannot be stored.
 
         Where somebody else has ended the run, or works on it now, the answer is what they stored.
+        ``waits`` goes with a run that has paused. One that was asked to stop does not pause: the
+        answer is then what it was before, RUNNING.
         """
         try:
             state = output.session_state or {}
-            changed = state_json(state) != self._stored_state
-            saving = await self._save(self._record(output), state if changed else None)
+            changed = state if state_json(state) != self._stored_state else None
+            saving = await self._save(output, changed, waits)
             return await self._stored(output) if saving is Saving.REFUSED else output
         except Exception as error:
             # A tool's value or the answer's own may be what cannot be written: then it is no
@@ -149,23 +174,29 @@ class RunRow:
                 return await self._stored(failed) if saving is Saving.REFUSED else failed
             return failed
 
-    async def _save(self, record: RunRecord, state: dict[str, Any] | None) -> Saving:
+    async def _save(
+        self, output: RunOutput, state: dict[str, Any] | None, waits: Waits | None
+    ) -> Saving:
+        record = self._record(output)
         delays: Iterator[float] = iter(_RETRY_AFTER_SECONDS)
         if self._durable:
             # Whoever goes on with it would have to wait, too; ended, nobody would go on with it.
             delays = chain(delays, repeat(_RETRY_AFTER_SECONDS[-1]))
         for delay_seconds in delays:
             try:
-                return await self._store.save_run(record, session_state=state)
+                return await self._write(record, state, waits)
             except StorageUnavailableError:
                 await asyncio.sleep(delay_seconds)
-        while self._durable:
-            # Somebody goes on with it in any case: that may as well be who has the answer.
-            try:
-                return await self._store.save_run(record, session_state=state)
-            except StorageUnavailableError:
-                await asyncio.sleep(_RETRY_AFTER_SECONDS[-1])
-        return await self._store.save_run(record, session_state=state)
+        return await self._write(record, state, waits)
+
+    async def _write(
+        self, record: RunRecord, state: dict[str, Any] | None, waits: Waits | None
+    ) -> Saving:
+        if waits is None:
+            return await self._store.save_run(record, session_state=state)
+        return await self._store.pause_run(
+            record, session_state=state, job=waits.job, approvals=waits.approvals
+        )
 
     async def _stored(self, output: RunOutput) -> RunOutput:
         """The run as it is stored; what was reached here, where it was deleted meanwhile."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from licet.agent import events as ev
-from licet.agent.output import Metrics, RunOutput, ToolExecution
+from licet.agent.output import Metrics, RunOutput, RunRequirement, ToolExecution
 from licet.agent.steps import Superseded
 from licet.db.records import RunStatus
 from licet.models.message import Usage
@@ -54,6 +55,10 @@ class Teller:
     def run_started(self) -> None:
         """The run is stored and begins."""
         self._tell(ev.RunStarted, model=self._model.id, model_provider=self._model.provider)
+
+    def run_continued(self) -> None:
+        """The run goes on after a pause."""
+        self._tell(ev.RunContinued)
 
     def model_asked(self, superseded: Superseded | None = None) -> None:
         """A model call begins, perhaps in place of one that broke off."""
@@ -110,13 +115,24 @@ class Teller:
         self._tell(ev.RunContentCompleted)
 
     def run_ended(self, run: RunOutput) -> None:
-        """The run ended, in whichever way, and is stored."""
-        if run.status is RunStatus.COMPLETED:
+        """The run ended, in whichever way, or paused; and is stored."""
+        if run.status is RunStatus.PAUSED:
+            self._run_paused(run)
+        elif run.status is RunStatus.COMPLETED:
             self._run_completed(run)
         elif run.status is RunStatus.CANCELLED:
             self._run_cancelled(run)
         else:
             self._run_failed(run)
+
+    def _run_paused(self, run: RunOutput) -> None:
+        waiting = tuple(tool for tool in run.tools if tool.undecided)
+        self._tell(
+            ev.RunPaused,
+            content=str(run.content or ""),
+            tools=waiting,
+            requirements=tuple(_required(tool) for tool in waiting),
+        )
 
     def _run_completed(self, run: RunOutput) -> None:
         self._tell(
@@ -135,6 +151,11 @@ class Teller:
     def _run_cancelled(self, run: RunOutput) -> None:
         reason = run.cancellation_reason or "cancelled"
         self._tell(ev.RunCancelled, content=str(run.content or ""), reason=reason)
+
+
+def _required(tool: ToolExecution) -> RunRequirement:
+    at = datetime.fromtimestamp(tool.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return RunRequirement(id=tool.tool_call_id, created_at=at, tool_execution=tool)
 
 
 def _nobody(_event: ev.AgentEvent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,20 +11,26 @@ from typing import Any
 
 import msgspec
 
+from licet.agent.decisions import arguments_of, user_fields
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.output import ToolExecution
 from licet.agent.steps import Steps
 from licet.agent.telling import Teller
 from licet.context import RunContext
+from licet.errors import ToolArgumentsError
 from licet.models.message import Message, ToolCall
 from licet.tools.function import Function, ToolResult
+from licet.tools.requirement import Wait
 
 
 class ToolBudget:
-    """How many calls a run may still make. None: as many as the model asks for."""
+    """How many calls a run may still make. None: as many as the model asks for.
 
-    def __init__(self, limit: int | None) -> None:
-        self._left = limit
+    ``used`` are those that it has made, or waits with.
+    """
+
+    def __init__(self, limit: int | None, *, used: int = 0) -> None:
+        self._left = None if limit is None else limit - used
 
     @property
     def spent(self) -> bool:
@@ -42,6 +49,7 @@ class ToolBudget:
 async def call_tools(
     calls: Sequence[ToolCall],
     *,
+    decided: Sequence[ToolExecution],
     turn: int,
     functions: Mapping[str, Function],
     context: RunContext,
@@ -52,32 +60,81 @@ async def call_tools(
     """Run all calls of one turn at the same time. Answers one execution a call, in their order.
 
     A call that cannot be made (unknown tool, spent budget, bad arguments) has its reason as its
-    result: the model reads it, and nothing else fails. ``turn`` counts the run's turns from 0.
+    result: the model reads it, and nothing else fails. A call that people decide about is not made:
+    its execution is ``undecided``. ``turn`` counts the run's turns from 0. ``decided`` is what came
+    of each call, where the run paused at this turn; else it is empty.
 
     Raises:
         LicetError: what a step raised, which is not the tool's: it could not be kept.
     """
-    steps_of_calls = [
-        steps.tool(
-            partial(
-                _call,
-                call,
-                functions=functions,
-                # The same over every attempt: what the model asked for is kept.
-                context=replace(context, idempotency_key=f"{context.run_id}-{turn}-{position}"),
-                allowed=budget.take(),
-                tell=tell,
-            )
+    known: Sequence[ToolExecution | None] = decided or [None] * len(calls)
+    ids = Counter(call.id for call in calls)
+    plans: list[ToolExecution | Awaitable[ToolExecution]] = []
+    for position, (call, before) in enumerate(zip(calls, known, strict=True)):
+        function = functions.get(call.function.name)
+        # It was counted when it was asked for.
+        allowed = before is not None or budget.take()
+        if before is not None and (before.undecided or before.result is not None):
+            plans.append(before)
+            continue
+        if before is None and function is not None and allowed and ids[call.id] == 1:
+            waiting = _waiting(call, function, tell)
+            if waiting is not None:
+                plans.append(waiting)
+                continue
+        making = partial(
+            _call,
+            call,
+            before=before,
+            functions=functions,
+            # The same over every attempt: what the model asked for is kept.
+            context=replace(context, idempotency_key=f"{context.run_id}-{turn}-{position}"),
+            allowed=allowed,
+            tell=tell,
         )
-        for position, call in enumerate(calls)
-    ]
+        plans.append(steps.tool(making))
+    return await _all(plans)
+
+
+async def _all(
+    plans: Sequence[ToolExecution | Awaitable[ToolExecution]],
+) -> list[ToolExecution]:
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_awaited(step)) for step in steps_of_calls]
+            tasks = {
+                place: group.create_task(_awaited(plan))
+                for place, plan in enumerate(plans)
+                if not isinstance(plan, ToolExecution)
+            }
     except BaseExceptionGroup as failed:
         # The first is why: the others were cancelled for its sake. A run knows it by its kind.
         raise failed.exceptions[0] from failed.exceptions[0].__cause__
-    return [task.result() for task in tasks]
+    return [
+        plan if isinstance(plan, ToolExecution) else tasks[place].result()
+        for place, plan in enumerate(plans)
+    ]
+
+
+def _waiting(call: ToolCall, function: Function, tell: Teller) -> ToolExecution | None:
+    """The execution of a call that people decide about; None: nobody needs to be asked."""
+    if function.requirement is None:
+        return None
+    wait, fields = function.requirement.wait, user_fields(function)
+    if fields is None:
+        try:
+            function.parse_arguments(call.function.arguments)
+        except ToolArgumentsError:
+            # The model is told what is wrong with it: nobody has to look at what cannot be made.
+            return None
+    return msgspec.structs.replace(
+        _started(call, tell),
+        stop_after_tool_call=function.stop_after_tool_call,
+        requires_confirmation=wait in {Wait.CONFIRMATION, Wait.APPROVAL} or None,
+        requires_user_input=wait is Wait.USER_INPUT or None,
+        user_input_schema=fields,
+        external_execution_required=wait is Wait.EXTERNAL_EXECUTION or None,
+        approval_type="required" if wait is Wait.APPROVAL else None,
+    )
 
 
 async def _awaited(step: Awaitable[ToolExecution]) -> ToolExecution:
@@ -108,25 +165,22 @@ def _started(call: ToolCall, tell: Teller) -> ToolExecution:
 async def _call(
     call: ToolCall,
     *,
+    before: ToolExecution | None,
     functions: Mapping[str, Function],
     context: RunContext,
     allowed: bool,
     tell: Teller,
 ) -> ToolExecution:
-    started, function = _started(call, tell), functions.get(call.function.name)
+    started, function = before or _started(call, tell), functions.get(call.function.name)
     if function is not None:
         started = msgspec.structs.replace(
             started, stop_after_tool_call=function.stop_after_tool_call
         )
     tell.tool_started(started)
     begin = tell.now()
-    if function is None:
-        known = ", ".join(sorted(functions)) or "none"
-        result = _refusal(f"There is no tool {call.function.name!r}. There are: {known}.")
-    elif not allowed:
-        result = _refusal("The limit of tool calls for this run is reached. Answer without tools.")
-    else:
-        result = await function.call(call.function.arguments, context)
+    result = await _result(
+        call, before=before, functions=functions, context=context, allowed=allowed
+    )
     end = tell.now()
     ended = msgspec.structs.replace(
         started,
@@ -136,6 +190,41 @@ async def _call(
     )
     tell.tool_ended(ended)
     return ended
+
+
+async def _result(
+    call: ToolCall,
+    *,
+    before: ToolExecution | None,
+    functions: Mapping[str, Function],
+    context: RunContext,
+    allowed: bool,
+) -> ToolResult:
+    function = functions.get(call.function.name)
+    if function is None:
+        known = ", ".join(sorted(functions)) or "none"
+        return _refusal(f"There is no tool {call.function.name!r}. There are: {known}.")
+    if not allowed:
+        return _refusal("The limit of tool calls for this run is reached. Answer without tools.")
+    if before is not None and _may_be_made(function, before):
+        return await function.call(arguments_of(call, before), context)
+    if function.requirement is None:
+        return await function.call(call.function.arguments, context)
+    try:
+        function.parse_arguments(call.function.arguments)
+    except ToolArgumentsError as error:
+        return _refusal(str(error))
+    return _refusal("The call was not made: nobody has decided about it. Ask for it anew.")
+
+
+def _may_be_made(function: Function, decided: ToolExecution) -> bool:
+    """Whether what was decided is what the tool asks for, as it is now."""
+    if function.requirement is None:
+        return True
+    wait = function.requirement.wait
+    if wait is not decided.waits_for or wait is Wait.EXTERNAL_EXECUTION:
+        return False
+    return bool(decided.answered if wait is Wait.USER_INPUT else decided.confirmed)
 
 
 def _refusal(text: str) -> ToolResult:
