@@ -8,11 +8,12 @@ from licet.agent.events import (
     RunCancelled,
     RunCompleted,
     RunError,
+    RunPaused,
     ToolCallCompleted,
     ToolCallError,
     ToolCallStarted,
 )
-from licet.agent.output import RunOutput
+from licet.agent.output import RunOutput, ToolExecution
 from licet.db.records import RunStatus
 from licet.runs.replay import replay
 from licet.testing import CallTools, Fail, ScriptedModel
@@ -68,9 +69,20 @@ def test_a_cancelled_run_says_what_it_had_reached_and_why() -> None:
     assert (last.content, last.reason) == ("one", "cancelled by olga")
 
 
-@pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.PAUSED])
-def test_a_run_that_has_not_ended_has_no_end(status: RunStatus) -> None:
-    assert names(replay(output(status))) == ["RunStarted"]
+def test_a_run_that_has_not_ended_has_no_end() -> None:
+    assert names(replay(output(RunStatus.RUNNING))) == ["RunStarted"]
+
+
+def test_a_run_that_waits_for_people_says_with_which_calls() -> None:
+    waiting = ToolExecution(
+        tool_call_id="c", tool_name="pay", tool_args={}, created_at=1, requires_confirmation=True
+    )
+    events = replay(output(RunStatus.PAUSED, tools=(waiting,)))
+    assert names(events) == ["RunStarted", "RunContentCompleted", "RunPaused"]
+    last = events[-1]
+    assert isinstance(last, RunPaused)
+    assert [tool.tool_call_id for tool in last.tools] == ["c"]
+    assert [each.id for each in last.requirements] == ["c"]
 
 
 def test_a_run_that_waits_has_not_begun() -> None:

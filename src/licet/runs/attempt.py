@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+import msgspec
+
 from licet.agent.agent import Agent
 from licet.agent.execution import Execution, Stop
 from licet.agent.output import RunOutput
@@ -21,12 +23,14 @@ from licet.runs.durable_steps import DurableSteps
 from licet.runs.engine import DurableEngine
 from licet.runs.frames import frame
 from licet.runs.gate import WorkGate
+from licet.runs.legs import current_work
 from licet.runs.log import EventLog
 from licet.runs.orphans import EVERYTHING
 from licet.runs.patience import patiently
+from licet.runs.pauses import left_by
 from licet.runs.replay import ending
 from licet.runs.run_authority import RunAuthority
-from licet.runs.snapshot import Snapshot, StoredRequest
+from licet.runs.snapshot import StoredRequest, principal_of
 
 _END_STEP = "ended"
 
@@ -58,6 +62,7 @@ class Attempt:
         job: what it takes along.
         db: where it is stored.
         log: where readers of this process find its events.
+        decided: the run as it is gone on with, where it had paused.
     """
 
     def __init__(
@@ -69,11 +74,12 @@ class Attempt:
         *,
         db: Db,
         log: EventLog,
+        decided: RunOutput | None,
     ) -> None:
-        snapshot = None if job.snapshot is None else Snapshot.from_json(job.snapshot)
-        principal = None if snapshot is None else snapshot.principal()
+        snapshot, principal = principal_of(job)
         self._shop = shop
         self._db = db
+        self._work = current_work(stored)
         self._events = DurableEvents(shop.engine, log, frame=frame)
         self.run = AgentRun(
             agent,
@@ -85,7 +91,10 @@ class Attempt:
                 durable=True,
                 began=stored.created_at_us / 1_000_000,
                 lost=lambda: shop.authority.lost_by(snapshot, principal, agent.id),
+                leave=lambda _: left_by(job, snapshot, shop.authority),
+                next_event_index=lambda: self._events.next_index,
             ),
+            resumed=decided,
         )
         self.gate = WorkGate(lambda: shop.heard(db.id))
         self._steps = DurableSteps(
@@ -105,7 +114,7 @@ class Attempt:
 
     async def recall(self) -> None:
         """Know what an earlier attempt has told."""
-        await _recalled(self._events, self.run.request.run_id)
+        await _recalled(self._events, self._work)
 
     async def work(self) -> None:
         """Work to the run's end, and tell it.
@@ -131,19 +140,24 @@ class Attempt:
         await _close(self._shop.engine, self._events)
 
 
-async def tell_end(engine: DurableEngine, run: RunRecord) -> None:
-    """Tell how a run ended: whoever stored it died, perhaps, before it was told."""
-    events = DurableEvents(engine, EventLog(), frame=frame)
-    await _recalled(events, run.run_id)
-    for event in ending(RunOutput.from_json(run.body)):
-        events.emit(event)
+async def tell_end(engine: DurableEngine, run: RunRecord, work: str) -> None:
+    """Tell how a leg of a run ended: whoever stored it died, perhaps, before it was told.
+
+    Of a leg after which the run has gone on, nothing is told any more.
+    """
+    output = msgspec.structs.replace(RunOutput.from_json(run.body), status=run.status)
+    events = DurableEvents(engine, EventLog(first_index=output.next_event_index), frame=frame)
+    await _recalled(events, work)
+    if work == current_work(run):
+        for event in ending(output):
+            events.emit(event)
     await _close(engine, events)
 
 
-async def _recalled(events: DurableEvents, run_id: str) -> None:
+async def _recalled(events: DurableEvents, work: str) -> None:
     from licet.runs.dbos_engine import outside_of_a_run
 
-    await outside_of_a_run(events.recall(run_id))
+    await outside_of_a_run(events.recall(work))
 
 
 async def _close(engine: DurableEngine, events: DurableEvents) -> None:

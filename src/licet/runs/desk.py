@@ -16,6 +16,7 @@ from licet.runs.dispatcher import Dispatcher
 from licet.runs.durable import DurableRuns
 from licet.runs.engine import WorkflowState
 from licet.runs.executor import Executor, Heartbeat
+from licet.runs.legs import current_work
 from licet.runs.orphans import DIED, end_orphan
 from licet.runs.watchman import Watchman, repeatedly
 
@@ -132,7 +133,7 @@ class Desk:
         if left := [run for run in runs if not durable.works_on(run.run_id)]:
             engine = await durable.ready()
             for run in left:
-                state = await engine.recover(run.run_id, living=living)
+                state = await engine.recover(current_work(run), living=living)
                 if state is WorkflowState.UNKNOWN:
                     # It was taken on, and nothing was begun.
                     await work.put_back(run.run_id, executor_id=executor_id)

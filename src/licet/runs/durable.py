@@ -10,22 +10,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from licet.agent.agent import Agent
+from licet.agent.decisions import approved
 from licet.agent.execution import Execution, Stop
 from licet.agent.output import RunOutput
 from licet.agent.run import AgentRun
 from licet.agent.run_request import RunRequest
 from licet.db.base import Db, Store
 from licet.db.records import RunRecord
-from licet.db.run_states import ENDED
+from licet.db.run_states import AT_REST
 from licet.db.work_records import ClaimedRun, JobRecord, Once, QueueLimits
 from licet.errors import LicetError
 from licet.runs.attempt import Attempt, Workshop, tell_end
 from licet.runs.engine import DurableEngine
+from licet.runs.legs import current_leg, current_work, run_and_leg
 from licet.runs.logs import RunLogs
 from licet.runs.orphans import EVERYTHING, end_orphan
 from licet.runs.patience import patiently
 from licet.runs.run_authority import RunAuthority
-from licet.runs.snapshot import Snapshot, StoredRequest
+from licet.runs.snapshot import job_of
 
 logger = logging.getLogger(__name__)
 
@@ -114,16 +116,7 @@ class DurableRuns:
             StorageError: it could not be stored.
         """
         now = time.time()
-        principal = request.principal
-        job = JobRecord(
-            run_id=request.run_id,
-            principal_key="" if principal is None else principal.owner,
-            request=StoredRequest.of(request).to_json(),
-            snapshot=(
-                None if principal is None else Snapshot.of(principal, taken_at=now).to_json()
-            ),
-            created_at_us=int(now * 1_000_000),
-        )
+        job = job_of(request, now=now)
         run = AgentRun(agent, request, store=store, execution=Execution(durable=True, began=now))
         return await run.enqueue(job, limits=limits, once=once)
 
@@ -147,18 +140,19 @@ class DurableRuns:
 
     def works_on(self, run_id: str) -> bool:
         """Whether a run is at work here, or about to be."""
-        return run_id in self._claimed or run_id in self._working.values()
+        works = (*self._claimed, *self._working.values())
+        return any(run_and_leg(work)[0] == run_id for work in works)
 
     async def start(self, claimed: ClaimedRun, db_id: str) -> None:
         """Work on a run that this process has claimed."""
-        run_id = claimed.run.run_id
-        self._claimed.add(run_id)
+        work = current_work(claimed.run)
+        self._claimed.add(work)
         begun = False
         try:
-            begun = await (await self.ready()).start(run_id, db_id)
+            begun = await (await self.ready()).start(work, db_id)
         finally:
             if not begun:
-                self._claimed.discard(run_id)
+                self._claimed.discard(work)
 
     def cancel(self, run_id: str, stop: Stop) -> bool:
         """Stop a run that works here. False: none of that id does, or it is ending."""
@@ -188,9 +182,9 @@ class DurableRuns:
         """
         if not self._launched or db_id != self._engine.db_id:
             return
-        for run_id in await self._engine.abandoned(living=living):
-            if not self.works_on(run_id):
-                await self._engine.recover(run_id, living=living)
+        for work in await self._engine.abandoned(living=living):
+            if not self.works_on(run_and_leg(work)[0]):
+                await self._engine.recover(work, living=living)
 
     async def forget_before(self, epoch_seconds: float) -> None:
         """Delete steps and events of runs that ended before, if the engine is at work."""
@@ -230,40 +224,42 @@ class DurableRuns:
 
     # --- the work
 
-    async def _work(self, run_id: str, db_id: str) -> None:
-        fresh = run_id in self._claimed
-        work = asyncio.current_task()
-        assert work is not None  # noqa: S101 - the engine has it done in a task
-        self._working[work] = run_id
+    async def _work(self, work: str, db_id: str) -> None:
+        fresh = work in self._claimed
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the engine has it done in a task
+        self._working[task] = work
         try:
             async with self._slots:
-                await self._work_in_a_slot(run_id, db_id, fresh=fresh)
+                await self._work_in_a_slot(work, db_id, fresh=fresh)
         finally:
-            del self._working[work]
-            self._claimed.discard(run_id)
+            del self._working[task]
+            self._claimed.discard(work)
             self.on_slot_free()
 
-    async def _work_in_a_slot(self, run_id: str, db_id: str, *, fresh: bool) -> None:
+    async def _work_in_a_slot(self, work: str, db_id: str, *, fresh: bool) -> None:
         db = self._dbs.get(db_id)
         if db is None or self._closing:
             # Another process may know that database; this one is of no use to the run.
             raise asyncio.CancelledError
+        run_id, _ = run_and_leg(work)
         try:
-            await self._work_in(db, run_id, fresh=fresh)
+            await self._work_in(db, work, fresh=fresh)
         except Exception as error:
             logger.exception("run %s could not be worked on", run_id)
             await self._give_up(db, run_id, f"Internal error ({type(error).__name__})")
 
-    async def _work_in(self, db: Db, run_id: str, *, fresh: bool) -> None:
+    async def _work_in(self, db: Db, work: str, *, fresh: bool) -> None:
+        run_id, _ = run_and_leg(work)
         run, job = await patiently(lambda: _found(db, run_id))
         if run is None or job is None:
             return
-        if run.status in ENDED:
-            await tell_end(self._engine, run)
+        if run.status in AT_REST or work != current_work(run):
+            await tell_end(self._engine, run, work)
             return
-        work = db.work()
+        store = db.work()
         if not fresh and not await patiently(
-            lambda: work.adopt(run_id, old_executor_id=None, executor_id=self._executor_id)
+            lambda: store.adopt(run_id, old_executor_id=None, executor_id=self._executor_id)
         ):
             return
         agent = self._agents.get(run.component_id)
@@ -281,13 +277,18 @@ class DurableRuns:
     async def _work_on(
         self, agent: Agent, stored: RunRecord, job: JobRecord, db: Db, *, fresh: bool
     ) -> None:
-        run_id, log = stored.run_id, self._logs.open(stored.run_id)
-        attempt = Attempt(self._shop, agent, stored, job, db=db, log=log)
+        run_id, decided = stored.run_id, None
+        if current_leg(stored) > 0:
+            approvals = await patiently(lambda: db.approvals().of_run(run_id))
+            decided = approved(RunOutput.from_json(stored.body), approvals)
+        first_index = 0 if decided is None else decided.next_event_index
+        log = self._logs.open(run_id, first_index=first_index)
+        attempt = Attempt(self._shop, agent, stored, job, db=db, log=log, decided=decided)
         if not fresh:
             await attempt.recall()
         task = asyncio.create_task(attempt.work())
         self._active[run_id] = _Active(attempt, task)
-        self._claimed.discard(run_id)
+        self._claimed.discard(current_work(stored))
         if self._closing:
             attempt.gate.close()
         try:

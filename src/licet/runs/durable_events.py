@@ -9,22 +9,23 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from licet.agent.events import AgentEvent, RunContentCompleted, RunStarted
+from licet.agent.events import AgentEvent, RunContentCompleted, RunContinued, RunStarted
 from licet.runs.engine import Batch, DurableEngine, unread
 from licet.runs.log import EventLog
 
 Frame = Callable[[AgentEvent, int], bytes]
 """An event with its index as readers get it."""
 
-_TERMINAL = frozenset(("RunCompleted", "RunError", "RunCancelled", "RunPaused"))
+_PAUSED = "RunPaused"
+_TERMINAL = frozenset(("RunCompleted", "RunError", "RunCancelled", _PAUSED))
 
 
 class DurableEvents:
-    """The events of one run, stored in batches: while one is written, the next is gathered.
+    """The events of a leg of a run, stored in batches: while one is written, the next is gathered.
 
     Args:
         engine: where they are stored.
-        log: where readers of this process find what is stored.
+        log: where readers of this process find what is stored; its next event is the leg's first.
         frame: how they look.
     """
 
@@ -32,7 +33,7 @@ class DurableEvents:
         self._engine = engine
         self._log = log
         self._frame = frame
-        self._next_index = 0
+        self.first_index = self._next_index = log.next_index
         self._last = ""
         self._waiting: list[bytes] = []
         self._writing = asyncio.Lock()
@@ -43,12 +44,13 @@ class DurableEvents:
         """The index that the next event will have."""
         return self._next_index
 
-    async def recall(self, run_id: str) -> None:
+    async def recall(self, work: str) -> None:
         """Begin with what an earlier attempt has stored. Not in a step: it is part of none."""
-        async for batch in self._engine.events(run_id, idle_seconds=None):
+        async for batch in self._engine.events(work, idle_seconds=None):
             if batch is None:
                 break
-            for frame in unread(batch, self._next_index).frames:
+            self._log.begin_at(batch.first_index)
+            for frame in unread(batch, self._log.next_index).frames:
                 self._log.append(frame.encode())
                 self._last = _name(frame)
             self._next_index = self._log.next_index
@@ -56,7 +58,7 @@ class DurableEvents:
     def emit(self, event: AgentEvent) -> None:
         """Take an event. One that an earlier attempt has told in its place is not told again."""
         told_before = (
-            (isinstance(event, RunStarted) and self._next_index > 0)
+            (isinstance(event, RunStarted | RunContinued) and self._next_index > self.first_index)
             or (isinstance(event, RunContentCompleted) and self._last == event.event)
             or self._last in _TERMINAL
         )
@@ -154,6 +156,15 @@ def count_of(frames: bytes) -> int:
 
 
 def ends_the_run(frames: bytes) -> bool:
-    """Whether the last of some joined frames is the last of its run."""
+    """Whether the last of some joined frames is the last of its run, or of one of its legs."""
+    return _last_name(frames) in _TERMINAL
+
+
+def pauses_the_run(frames: bytes) -> bool:
+    """Whether the last of some joined frames says that the run has paused."""
+    return _last_name(frames) == _PAUSED
+
+
+def _last_name(frames: bytes) -> str:
     last = frames[:-2].rpartition(b"\n\n")[2]
-    return _name(last.decode()) in _TERMINAL
+    return _name(last.decode())

@@ -10,13 +10,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
+import msgspec
+
 from licet.agent.output import RunOutput
 from licet.db.records import RunRecord, RunStatus
-from licet.db.run_states import ENDED
-from licet.runs.durable_events import count_of, ends_the_run
+from licet.db.run_states import AT_REST
+from licet.runs.durable_events import count_of, ends_the_run, pauses_the_run
 from licet.runs.engine import DurableEngine
 from licet.runs.event_source import Gap, Piece
 from licet.runs.frames import frame
+from licet.runs.legs import current_leg, work_id
 from licet.runs.logs import RunLogs
 from licet.runs.replay import replay
 from licet.runs.stored_run import deleted
@@ -67,13 +70,16 @@ class DurableSource:
     async def open(
         cls, record: RunRecord, find: Find, *, engine: DurableEngine, logs: RunLogs
     ) -> DurableSource | None:
-        """The source of a run. None: it has ended, and its events are kept no longer."""
+        """The source of a run. None: it is at rest, and its events are kept no longer."""
         next_index, ended = 0, False
-        async for batch in engine.events(record.run_id, idle_seconds=None):
-            if batch is not None:
-                next_index = batch.first_index + len(batch.frames)
-                ended = ends_the_run(batch.frames[-1].encode())
-        if next_index == 0 and record.status in ENDED:
+        for leg in range(current_leg(record) + 1):
+            async for batch in engine.events(work_id(record.run_id, leg), idle_seconds=None):
+                if batch is not None:
+                    next_index = batch.first_index + len(batch.frames)
+                    last = batch.frames[-1].encode()
+                    goes_on = pauses_the_run(last) and record.status is not RunStatus.PAUSED
+                    ended = ends_the_run(last) and not goes_on
+        if next_index == 0 and record.status in AT_REST:
             return None
         return cls(record, find, engine=engine, logs=logs, next_index=next_index, ended=ended)
 
@@ -81,7 +87,7 @@ class DurableSource:
         self, *, after: int = -1, before: int | None = None, idle_seconds: float
     ) -> AsyncIterator[Piece]:
         """Events with an index above ``after`` and below ``before``. See ``EventSource``."""
-        at, pause_seconds = after + 1, _LOOK_SECONDS
+        at, pause_seconds, last = after + 1, _LOOK_SECONDS, b""
         clock = asyncio.get_running_loop().time
         heard_at = clock()
         if self._record.status is RunStatus.PENDING:
@@ -91,16 +97,15 @@ class DurableSource:
             async with aclosing(self._told(at, before, idle_seconds)) as told:
                 async for piece in told:
                     yield piece
-                    if piece is None:
-                        if clock() - heard_at >= _LONG_SILENCE_SECONDS:
-                            break
-                        continue
-                    heard_at, pause_seconds = clock(), _LOOK_SECONDS
-                    at += _events_in(piece)
-                    if isinstance(piece, bytes) and ends_the_run(piece):
-                        return
-            if (end := await self._end(at, before)) is not None:
-                yield end
+                    if piece is not None:
+                        heard_at, pause_seconds = clock(), _LOOK_SECONDS
+                        at += _events_in(piece)
+                        last = piece if isinstance(piece, bytes) else last
+                    if ends_the_run(last) or clock() - heard_at >= _LONG_SILENCE_SECONDS:
+                        break
+            if (rest := await self._rest(at, before, last)) is not None:
+                if rest:
+                    yield rest
                 return
             if clock() - heard_at >= idle_seconds:
                 heard_at = clock()
@@ -118,12 +123,36 @@ class DurableSource:
             async for piece in log.follow(after=at - 1, before=before, idle_seconds=idle_seconds):
                 yield piece
             return
-        events = self._engine.events(self._record.run_id, idle_seconds=idle_seconds)
-        async with aclosing(events) as batches:
+        current = current_leg(self._record)
+        for leg in range(current + 1):
+            # An earlier one tells nothing more.
+            patience_seconds = idle_seconds if leg == current else None
+            async with aclosing(self._stored(leg, at, before, patience_seconds)) as stored:
+                async for piece in stored:
+                    yield piece
+                    at += _events_in(piece)
+            if before is not None and at >= before:
+                return
+
+    async def _stored(
+        self, leg: int, at: int, before: int | None, idle_seconds: float | None
+    ) -> AsyncGenerator[Piece, None]:
+        """What the engine has of a leg, from an index on. Without patience: what it has now."""
+        work = work_id(self._record.run_id, leg)
+        async with aclosing(self._engine.events(work, idle_seconds=idle_seconds)) as batches:
             async for batch in batches:
                 if batch is None:
+                    if idle_seconds is None:
+                        return
                     yield None
                     continue
+                if batch.first_index > at:
+                    # What was told before is kept no longer.
+                    missed_to = (
+                        batch.first_index if before is None else min(batch.first_index, before)
+                    )
+                    yield Gap(at, missed_to - at)
+                    at = missed_to
                 first = max(at - batch.first_index, 0)
                 last = None if before is None else max(before - batch.first_index, 0)
                 if frames := batch.frames[first:last]:
@@ -132,19 +161,28 @@ class DurableSource:
                 if before is not None and at >= before:
                     return
 
-    async def _end(self, index: int, before: int | None) -> bytes | None:
-        """The last event of a run that has ended without telling it; None: it has not ended.
+    async def _rest(self, index: int, before: int | None, last: bytes) -> bytes | None:
+        """What is left to tell where nothing more is told: nothing, or how the run ended or paused.
 
-        None too where it is not asked for.
+        None: it goes on. ``last`` is what was told last.
         """
-        if before is not None and index >= before:
-            return None
+        has_paused = pauses_the_run(last)
+        if (before is not None and index >= before) or (ends_the_run(last) and not has_paused):
+            return b""
         run = await self._find()
-        if run is not None and run.status not in ENDED:
+        if run is None:
+            output = deleted(RunOutput.from_json(self._record.body))
+            return frame(replay(output)[-1], index)
+        self._record = run
+        if run.status not in AT_REST:
             return None
-        output = RunOutput.from_json((run or self._record).body)
-        return frame(replay(deleted(output) if run is None else output)[-1], index)
+        if run.status is RunStatus.PAUSED and has_paused:
+            return b""
+        output = msgspec.structs.replace(RunOutput.from_json(run.body), status=run.status)
+        return frame(replay(output)[-1], index)
 
 
-def _events_in(piece: bytes | Gap) -> int:
+def _events_in(piece: Piece) -> int:
+    if piece is None:
+        return 0
     return piece.count if isinstance(piece, Gap) else count_of(piece)

@@ -68,8 +68,8 @@ class DurableSteps:
         self._events = events
         self._gate = gate
         self._state = state
-        # RunStarted has the first index, and no step.
-        self._reached_index = 1
+        # RunStarted, or RunContinued, has the first index, and no step.
+        self._reached_index = events.first_index + 1
         self._place = 0
         self._place_is_stored = asyncio.Event()
         self._place_is_stored.set()

@@ -1,6 +1,7 @@
 """DurableEngine: what Licet asks of the engine of durable runs.
 
-A run is a workflow of the run's id. What each of its steps came to is stored; so are its events.
+A piece of work is one leg of a run (``legs``), a workflow. What each of its steps came to
+is stored; so are its events.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class WorkflowState(Enum):
 
 
 class Work(Protocol):
-    """What the engine has done for it: the work of one run, begun or gone on with."""
+    """What the engine has done for it: a piece of work, begun or gone on with."""
 
-    async def __call__(self, run_id: str, db_id: str) -> None:
-        """Work on a run until it has ended. What it raises ends the workflow.
+    async def __call__(self, work: str, db_id: str, /) -> None:
+        """Work until it has ended. What it raises ends the workflow.
 
         Raises:
             asyncio.CancelledError: the run is left to whoever goes on with it.

@@ -44,20 +44,26 @@ class ForegroundRuns:
         *,
         ended: Callable[[], None] | None = None,
         once: Once | None = None,
+        paused_at_us: int | None = None,
     ) -> asyncio.Task[RunOutput]:
         """Store a run and let it work to its end; see ``start``.
 
+        Or go on with one that has paused: ``paused_at_us`` is ``updated_at_us`` of its row.
         ``ended`` is called also where nothing was begun. A caller that is cancelled meanwhile
         misses the answer: what is stored is worked on.
 
         Raises:
+            NotPausedError: the run that paused waits no more.
             RepeatedRequestError: ``once`` was used before; nothing was begun.
             StorageError: it could not be stored; nothing was begun.
         """
 
         async def begin_and_start() -> asyncio.Task[RunOutput]:
             try:
-                await run.begin(once=once)
+                if paused_at_us is None:
+                    await run.begin(once=once)
+                else:
+                    await run.go_on(paused_at_us=paused_at_us)
             except BaseException:
                 if ended is not None:
                     ended()

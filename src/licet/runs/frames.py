@@ -12,12 +12,13 @@ from licet.agent.events import (
     RunCompleted,
     RunContent,
     RunError,
+    RunPaused,
 )
 from licet.agent.output import RunOutput, plain
 from licet.runs.log import EventLog
 
 _encoder = msgspec.json.Encoder(enc_hook=plain)
-_LAST = (RunCompleted, RunError, RunCancelled)
+_LAST = (RunCompleted, RunError, RunCancelled, RunPaused)
 _SPARE = (RunContent, *_LAST)
 
 
@@ -45,13 +46,18 @@ class LogWriter:
 
     Args:
         log: where they go.
-        all_events: False: the pieces of the answer and the run's end only.
+        all_events: False: the pieces of the answer and the run's end, or pause, only.
     """
 
     def __init__(self, log: EventLog, *, all_events: bool = True) -> None:
         self._log = log
         self._all_events = all_events
         self._last: AgentEvent | None = None
+
+    @property
+    def next_index(self) -> int:
+        """The index that the next event will have."""
+        return self._log.next_index
 
     def __call__(self, event: AgentEvent) -> None:
         """Take an event."""

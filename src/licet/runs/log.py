@@ -24,15 +24,22 @@ class EventLog:
     Args:
         max_frames: how many are kept.
         max_bytes: how large those are together.
+        first_index: the index of the first frame, where there were others before.
     """
 
     replayed = False
 
-    def __init__(self, *, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        max_frames: int = MAX_FRAMES,
+        max_bytes: int = MAX_BYTES,
+        first_index: int = 0,
+    ) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._frames: deque[bytes] = deque()
-        self._first = 0
+        self._first = first_index
         self._bytes = 0
         self._ended = False
         self._waiting: set[asyncio.Future[None]] = set()
@@ -56,6 +63,20 @@ class EventLog:
     def ended(self) -> bool:
         """Whether no frame will follow."""
         return self._ended
+
+    @property
+    def last(self) -> bytes:
+        """The newest frame; empty where there is none."""
+        return self._frames[-1] if self._frames else b""
+
+    def begin_at(self, index: int) -> None:
+        """An empty log begins there."""
+        if not self._frames:
+            self._first = index
+
+    def reopen(self) -> None:
+        """More follows after all: the run goes on."""
+        self._ended = False
 
     def append(self, frame: bytes) -> None:
         """Add a frame and wake the readers."""

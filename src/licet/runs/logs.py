@@ -54,9 +54,13 @@ class RunLogs:
     def __len__(self) -> int:
         return len(self._working) + len(self._ended)
 
-    def open(self, run_id: str) -> EventLog:
-        """A new log, for a run that begins."""
-        log = self._working[run_id] = EventLog()
+    def open(self, run_id: str, *, first_index: int = 0) -> EventLog:
+        """The log of a run that begins; of one that goes on, the log it had, if that is kept.
+
+        ``first_index`` is the index that its next event has.
+        """
+        log = self._kept(run_id, first_index) or EventLog(first_index=first_index)
+        self._working[run_id] = log
         if (opened := self._expected.pop(run_id, None)) is not None:
             opened.set()
         return log
@@ -77,6 +81,16 @@ class RunLogs:
         self._forget_old()
         ended = self._ended.get(run_id)
         return self._working.get(run_id) if ended is None else ended.log
+
+    def _kept(self, run_id: str, next_index: int) -> EventLog | None:
+        ended = self._ended.pop(run_id, None)
+        if ended is None:
+            return None
+        self._ended_bytes -= ended.log.size_bytes
+        if ended.log.next_index != next_index:
+            return None
+        ended.log.reopen()
+        return ended.log
 
     def keep(self, run_id: str) -> None:
         """A run has ended, and its log was closed: keep it for a while."""

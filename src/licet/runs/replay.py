@@ -11,7 +11,7 @@ from licet.agent.events import AgentEvent
 from licet.agent.output import Metrics, RunOutput, ToolExecution
 from licet.agent.telling import Teller
 from licet.db.records import RunStatus
-from licet.db.run_states import ENDED
+from licet.db.run_states import AT_REST
 
 
 class _Asked(NamedTuple):
@@ -24,9 +24,9 @@ class _Asked(NamedTuple):
 def replay(run: RunOutput) -> list[AgentEvent]:
     """What a run tells, as far as it can be said of what is stored.
 
-    That it was started, each of its tools, and how it ended; of a run that has not ended, what is
-    known. The pieces of the answer are not among it: ``RunCompleted`` has the whole. What is told
-    of a run while it works is how that begins which is told of it later.
+    That it was started, each of its tools, and how it ended, or what it waits with; of a run at
+    work, what is known. The pieces of the answer are not among it: ``RunCompleted`` has the whole.
+    What is told of a run while it works is how that begins which is told of it later.
     """
     if run.status is RunStatus.PENDING:
         return []
@@ -35,6 +35,9 @@ def replay(run: RunOutput) -> list[AgentEvent]:
     tell = _teller(run, events, lambda: at)
     tell.run_started()
     for tool in run.tools:
+        if tool.metrics is None and tool.waits_for is not None:
+            # It waits, or was never made here.
+            continue
         at = float(tool.created_at)
         tell.tool_started(_begun(tool))
         at += (tool.metrics or {}).get("duration", 0.0)
@@ -43,13 +46,13 @@ def replay(run: RunOutput) -> list[AgentEvent]:
 
 
 def ending(run: RunOutput, *, not_before: float = 0.0) -> list[AgentEvent]:
-    """What a run tells when it ends; nothing where it has not. ``not_before``: epoch seconds."""
+    """What a run tells when it ends or pauses; else nothing. ``not_before``: epoch seconds."""
     events: list[AgentEvent] = []
     at = max(not_before, run.created_at + (run.metrics or Metrics()).duration)
     tell = _teller(run, events, lambda: at)
-    if run.status is RunStatus.COMPLETED:
+    if run.status in {RunStatus.COMPLETED, RunStatus.PAUSED}:
         tell.content_completed()
-    if run.status in ENDED:
+    if run.status in AT_REST:
         tell.run_ended(run)
     return events
 

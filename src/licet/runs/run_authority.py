@@ -29,12 +29,16 @@ class RunAuthority:
     lost: Callable[[Principal | None], str | None]
     ttl: timedelta
 
+    def expires_at(self, taken_at: float) -> float:
+        """When a snapshot that was taken then counts no longer. Both in epoch seconds."""
+        return taken_at + self.ttl.total_seconds()
+
     async def lost_by(
         self, snapshot: Snapshot | None, principal: Principal | None, agent_id: str
     ) -> str | None:
         """Why a durable run may not go on; None: it may. Waits for whoever cannot say."""
         if snapshot is None or principal is None:
             return None
-        if time.time() >= snapshot.taken_at + self.ttl.total_seconds():
+        if time.time() >= self.expires_at(snapshot.taken_at):
             return "the authority under which the run was started has expired"
         return await patiently(lambda: self.may_go_on(principal, agent_id))

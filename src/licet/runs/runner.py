@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,20 +12,25 @@ from licet.agent.agent import Agent
 from licet.agent.execution import Execution, Stop
 from licet.authn.principal import Principal
 from licet.db.base import Db, Store
-from licet.db.records import RunRecord
+from licet.db.records import RunRecord, RunStatus
 from licet.db.steps_database import Lasting
+from licet.db.work_records import JobRecord
 from licet.errors import StorageError
 from licet.runs.cancel_watch import CancelWatch
 from licet.runs.dbos_engine import DbosEngine
 from licet.runs.desk import Desk
 from licet.runs.durable import DurableRuns
+from licet.runs.durable_events import pauses_the_run
 from licet.runs.durable_source import DurableSource
 from licet.runs.event_source import EventSource
 from licet.runs.executor import Heartbeat, new_executor_id
 from licet.runs.foreground import ForegroundRuns
+from licet.runs.log import EventLog
 from licet.runs.logs import RunLogs
+from licet.runs.pauses import leaving, left_by
 from licet.runs.run_authority import RunAuthority
 from licet.runs.run_queue import RunQueue
+from licet.runs.snapshot import principal_of
 from licet.runs.stored_run import StoredRun
 
 logger = logging.getLogger(__name__)
@@ -154,15 +159,44 @@ class Runner:
             for desk in self.desks.values():
                 await desk.close()
 
-    def execution(self, agent: Agent, principal: Principal | None) -> Execution:
-        """How a foreground run is worked on here."""
+    def execution(
+        self,
+        agent: Agent,
+        principal: Principal | None,
+        *,
+        next_event_index: Callable[[], int] = lambda: 0,
+    ) -> Execution:
+        """How a foreground run is worked on here, from its beginning on."""
 
         async def lost() -> str | None:
             if principal is None:
                 return None
             return await self._authority.may_go_on(principal, agent.id)
 
-        return Execution(executor_id=self.executor_id, lost=lost)
+        return Execution(
+            executor_id=self.executor_id,
+            lost=lost,
+            leave=leaving(self._authority),
+            next_event_index=next_event_index,
+        )
+
+    def resumed_execution(
+        self,
+        run: RunRecord,
+        job: JobRecord,
+        *,
+        next_event_index: Callable[[], int] = lambda: 0,
+    ) -> Execution:
+        """How a run that paused is gone on with here, under the authority that began it."""
+        snapshot, principal = principal_of(job)
+        authority = self._authority
+        return Execution(
+            executor_id=self.executor_id,
+            began=run.created_at_us / 1_000_000,
+            lost=lambda: authority.lost_by(snapshot, principal, run.component_id),
+            leave=lambda _: left_by(job, snapshot, authority),
+            next_event_index=next_event_index,
+        )
 
     def cancel(self, run_id: str, reason: str) -> bool:
         """Stop a run that works here. Again, it does nothing more. False: it does not."""
@@ -191,7 +225,9 @@ class Runner:
             if source is not None:
                 return source
         log = self.logs.get(run.run_id)
-        return StoredRun(run, find) if log is None else log
+        if log is None or _is_behind(log, run):
+            return StoredRun(run, find)
+        return log
 
     async def tell_work(self, db_id: str) -> None:
         """A run was enqueued: take it on here, or have others told that it waits."""
@@ -206,3 +242,9 @@ class Runner:
     def _wake_all(self) -> None:
         for desk in self.desks.values():
             desk.wake()
+
+
+def _is_behind(log: EventLog, run: RunRecord) -> bool:
+    """Whether a log says that the run has paused, and it has gone on elsewhere, or has ended."""
+    paused = log.ended and pauses_the_run(log.last)
+    return paused and run.status is not RunStatus.PAUSED

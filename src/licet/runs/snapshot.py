@@ -15,6 +15,7 @@ from licet.agent.output_schema import OutputSchema
 from licet.agent.run_request import RunRequest
 from licet.authn.frozen import frozen, thawed
 from licet.authn.principal import Principal, PrincipalKind
+from licet.db.work_records import JobRecord
 from licet.errors import InvalidInputError, StorageError
 
 T = TypeVar("T")
@@ -163,6 +164,34 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             StorageError: it is something else.
         """
         return _decoded(stored, cls, "a request")
+
+
+def job_of(request: RunRequest, *, now: float) -> JobRecord:
+    """What a run needs to be worked on, or gone on with, by any process. ``now``: epoch seconds.
+
+    Raises:
+        InvalidInputError: there is something in it that JSON cannot hold.
+    """
+    principal = request.principal
+    return JobRecord(
+        run_id=request.run_id,
+        principal_key="" if principal is None else principal.owner,
+        request=StoredRequest.of(request).to_json(),
+        snapshot=None if principal is None else Snapshot.of(principal, taken_at=now).to_json(),
+        created_at_us=int(now * 1_000_000),
+    )
+
+
+def principal_of(job: JobRecord) -> tuple[Snapshot | None, Principal | None]:
+    """The authority under which a run was started, as it was.
+
+    Raises:
+        StorageError: what is stored of it cannot be read.
+    """
+    if job.snapshot is None:
+        return None, None
+    snapshot = Snapshot.from_json(job.snapshot)
+    return snapshot, snapshot.principal()
 
 
 def _dict(value: Any) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from licet.runs.event_source import EventSource, Gap, Piece
 
-_KEPT = frozenset((b"RunContent", b"RunCompleted", b"RunError", b"RunCancelled"))
+_KEPT = frozenset((b"RunContent", b"RunCompleted", b"RunError", b"RunCancelled", b"RunPaused"))
 _ASKED_AGAIN = b"ModelRequestStarted"
 _SUPERSEDES = b'"supersedes_from_index":'
 _NAME = len(b"event: ")

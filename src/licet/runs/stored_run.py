@@ -11,7 +11,7 @@ import msgspec
 from licet.agent.output import RunOutput
 from licet.authn.outage import Outage
 from licet.db.records import RunRecord, RunStatus
-from licet.db.run_states import ENDED
+from licet.db.run_states import AT_REST
 from licet.errors import StorageError
 from licet.runs.event_source import Piece
 from licet.runs.frames import frame
@@ -105,7 +105,7 @@ class StoredRun:
         # The row's own status is the newer one where only that was changed.
         self._run = msgspec.structs.replace(run, status=status)
         self._frames = tuple(frame(event, index) for index, event in enumerate(replay(self._run)))
-        self._ended = status in ENDED
+        self._ended = status in AT_REST
 
 
 def deleted(run: RunOutput) -> RunOutput:
