@@ -29,6 +29,7 @@ from licet.os.problems import add_error_handlers
 from licet.os.query_filter import keep_queries_out_of_the_log
 from licet.os.routes.agent_runs import agent_run_routes
 from licet.os.routes.agents import agent_routes
+from licet.os.routes.approvals import approval_routes
 from licet.os.routes.audit import audit_routes
 from licet.os.routes.authz import authz_routes
 from licet.os.routes.core import core_routes
@@ -57,6 +58,7 @@ _ROUTES = (
     agent_run_routes,
     run_event_routes,
     session_routes,
+    approval_routes,
     service_account_routes,
     revocation_routes,
     logout_routes,
@@ -198,6 +200,7 @@ class AgentOS:
         )
         server.trust = trust
         server.authority_ttl = self._config.authority_ttl
+        server.self_approval = self._config.self_approval
         return trust
 
     def _lost(self, principal: Principal | None) -> str | None:

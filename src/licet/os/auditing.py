@@ -80,13 +80,15 @@ class Auditing:
         judgement = Judgement(answer=denial, settled_by=rule, reason=denial.reason or denial.detail)
         return await self.record(scope, judgement)
 
-    async def record_ungranted(self, scope: Scope, *, status: int, reason: str) -> Denial | None:
-        """Record that somebody who was let in asked to pass on more than they hold."""
+    async def record_ungranted(
+        self, scope: Scope, *, status: int, rule: str, reason: str
+    ) -> Denial | None:
+        """Record that somebody who was let in asked for more than is theirs to give."""
         if not self._recorders:
             return None
         judgement = Judgement(
             answer=Denial(status, reason),
-            settled_by="not_yours_to_grant",
+            settled_by=rule,
             reason=reason,
             principal=from_scope(scope).principal,
         )

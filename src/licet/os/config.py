@@ -53,6 +53,7 @@ class AuthorizationConfig(IssuerSettings):
         excluded_route_paths: the same, under its other name.
         run_authority: ``snapshot``: what a token started goes on when the token expires; ``token``:
             runs and open streams end with it. Revocation ends them in either case.
+        self_approval: whoever began a run may decide about its approvals, if they may decide any.
         authority_ttl: for how long a durable run may go on under the snapshot that it was started
             with.
 
@@ -69,6 +70,7 @@ class AuthorizationConfig(IssuerSettings):
     public_paths: Sequence[str] = ()
     excluded_route_paths: Sequence[str] = ()
     run_authority: Literal["snapshot", "token"] = "snapshot"
+    self_approval: bool = False
     authority_ttl: timedelta = DEFAULT_AUTHORITY_TTL
 
     def __post_init__(self) -> None:

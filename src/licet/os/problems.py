@@ -18,6 +18,7 @@ from licet.errors import (
     NotFoundError,
     StorageError,
 )
+from licet.os.approving import SelfApprovalError
 from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.denial import Denial, log_denial
@@ -34,6 +35,7 @@ _STATUS: tuple[tuple[type[LicetError], int], ...] = (
     (ScopeNotUsableError, 400),
     (NoLastingDatabaseError, 400),
     (NotYoursToGrantError, 403),
+    (SelfApprovalError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
     (QueueFullError, 429),
@@ -61,12 +63,12 @@ async def _licet_error(request: Request, error: Exception) -> JSONResponse:
         return _denied(request, Denial.bad_credentials(str(error)))
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            if isinstance(error, NotYoursToGrantError):
+            if isinstance(error, NotYoursToGrantError | SelfApprovalError):
                 # A refusal like those of the gate, which cannot see what is asked for.
                 log_denial(request.scope, status=status, detail=str(error))
                 auditing: Auditing = request.app.state.agent_os.auditing
                 refusal = await auditing.record_ungranted(
-                    request.scope, status=status, reason=str(error)
+                    request.scope, status=status, rule=error.code, reason=str(error)
                 )
                 if refusal is not None:
                     return JSONResponse({"detail": refusal.detail}, status_code=refusal.status)

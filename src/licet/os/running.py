@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.responses import Response
 
@@ -12,7 +13,7 @@ from licet.agent.agent import Agent
 from licet.agent.output import RunOutput
 from licet.agent.run import AgentRun
 from licet.agent.run_request import RunRequest
-from licet.db.base import Store
+from licet.db.base import Db, Store
 from licet.db.records import RunRecord, SessionKey
 from licet.db.steps_database import Lasting
 from licet.db.work_records import Once, RepeatedRequestError
@@ -23,7 +24,7 @@ from licet.os.run_form import RunForm
 from licet.os.server import Server
 from licet.os.sse import body_of
 from licet.os.views import JSON
-from licet.runs.durable import DurableRunsTakenError, NoLastingDatabaseError
+from licet.runs.durable import DurableRuns, DurableRunsTakenError, NoLastingDatabaseError
 from licet.runs.frames import LogWriter
 from licet.runs.spare import SpareEvents
 
@@ -48,6 +49,32 @@ class Asked:
         return self.form.background or self.agent.durable
 
 
+class Wish(Protocol):
+    """How a client wants to be answered."""
+
+    @property
+    def stream(self) -> bool:
+        """As events."""
+
+    @property
+    def stream_events(self) -> bool:
+        """All of them."""
+
+    @property
+    def background(self) -> bool:
+        """At once, where it is not as events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A run that is stored, the handle to it, and the last event that is not wanted."""
+
+    store: Store
+    key: SessionKey
+    run_id: str
+    after: int = -1
+
+
 async def answer(server: Server, asked: Asked) -> Response:
     """Begin a run, or find the one that the same request began before; answer with it.
 
@@ -66,18 +93,22 @@ async def answer(server: Server, asked: Asked) -> Response:
     except RepeatedRequestError as repeated:
         if not repeated.same:
             raise used_for_another() from None
-        return await _of_run(server, asked, store, repeated.first_key, repeated.first_run_id)
+        first = Stored(store=store, key=repeated.first_key, run_id=repeated.first_run_id)
+        return await answer_stored(server, first, asked.form)
 
 
 async def _foreground(server: Server, asked: Asked, store: Store) -> Response:
     agent, request, form = asked.agent, asked.request, asked.form
-    execution = server.runs.execution(agent, request.principal)
     if not form.stream:
+        execution = server.runs.execution(agent, request.principal)
         run = AgentRun(agent, request, store=store, execution=execution)
         task = await server.runs.foreground.begin(run, once=asked.once)
-        return JSON((await _ended(run, task)).to_json())
+        return JSON((await ended_output(run, task)).to_json())
     log = server.runs.logs.open(request.run_id)
     write = LogWriter(log, all_events=form.stream_events)
+    execution = server.runs.execution(
+        agent, request.principal, next_event_index=lambda: log.next_index
+    )
     run = AgentRun(agent, request, store=store, emit=write, execution=execution)
 
     def ended() -> None:
@@ -88,7 +119,7 @@ async def _foreground(server: Server, asked: Asked, store: Store) -> Response:
     return server.stream(body_of(log, request.run_id, ping_seconds=server.settings.ping_seconds))
 
 
-async def _ended(run: AgentRun, task: asyncio.Task[RunOutput]) -> RunOutput:
+async def ended_output(run: AgentRun, task: asyncio.Task[RunOutput]) -> RunOutput:
     """What a run came to, also where it was stopped from outside."""
     try:
         return await asyncio.shield(task)
@@ -101,7 +132,26 @@ async def _ended(run: AgentRun, task: asyncio.Task[RunOutput]) -> RunOutput:
 
 async def _durable(server: Server, asked: Asked, store: Store) -> Response:
     agent, request = asked.agent, asked.request
-    db, durable = server.db_of(agent), server.runs.durable
+    db = server.db_of(agent)
+    durable = await ready_for_durable(server, db)
+    await durable.enqueue(
+        agent, request, store, limits=server.settings.run_queue.limits, once=asked.once
+    )
+    await server.runs.tell_work(db.id)
+    key = SessionKey(request.owner, request.session_id)
+    stored = Stored(store=store, key=key, run_id=request.run_id)
+    return await answer_stored(server, stored, asked.form)
+
+
+async def ready_for_durable(server: Server, db: Db) -> DurableRuns:
+    """The durable runs of this process, where runs of a database may be such.
+
+    Raises:
+        DurableRunsTakenError: another AgentOS of this process has them, or nobody.
+        NoLastingDatabaseError: the database ends with the process.
+        StorageError: where their steps are kept cannot be reached.
+    """
+    durable = server.runs.durable
     if durable is None or not isinstance(db, Lasting):
         raise NoLastingDatabaseError(
             "Background execution requires a database to be configured on the agent"
@@ -115,29 +165,23 @@ async def _durable(server: Server, asked: Asked, store: Store) -> Response:
         # Told to the operator; to whoever asks it is a server that has no durable runs.
         logger.error("%s", error)  # noqa: TRY400 - the text says it all
         raise DurableRunsTakenError("Durable runs are served by another process") from None
-    await durable.enqueue(
-        agent, request, store, limits=server.settings.run_queue.limits, once=asked.once
-    )
-    await server.runs.tell_work(db.id)
-    key = SessionKey(request.owner, request.session_id)
-    return await _of_run(server, asked, store, key, request.run_id)
+    return durable
 
 
-async def _of_run(
-    server: Server, asked: Asked, store: Store, key: SessionKey, run_id: str
-) -> Response:
+async def answer_stored(server: Server, stored: Stored, wish: Wish) -> Response:
     """A run that is stored, as the request wants to be answered."""
+    store, key, run_id = stored.store, stored.key, stored.run_id
     run = await _found(store, key, run_id)
-    form, ping_seconds = asked.form, server.settings.ping_seconds
-    if form.background and not form.stream:
+    ping_seconds = server.settings.ping_seconds
+    if wish.background and not wish.stream:
         view = {"run_id": run_id, "session_id": run.session_id, "status": run.status}
         return JSON(view, status_code=_ACCEPTED)
     source = await server.runs.events_of(run, store)
-    if form.stream:
-        told = source if form.stream_events else SpareEvents(source)
-        return server.stream(body_of(told, run_id, ping_seconds=ping_seconds))
-    async for _ in source.follow(idle_seconds=ping_seconds):
-        """Until it has ended."""
+    if wish.stream:
+        told = source if wish.stream_events else SpareEvents(source)
+        return server.stream(body_of(told, run_id, after=stored.after, ping_seconds=ping_seconds))
+    async for _ in source.follow(after=stored.after, idle_seconds=ping_seconds):
+        """Until it has ended, or paused."""
     return JSON((await _found(store, key, run_id)).body)
 
 

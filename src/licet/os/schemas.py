@@ -149,6 +149,37 @@ RESUME_BODY: dict[str, Any] = {
         }
     }
 }
+_CONTINUE_FIELDS: dict[str, Any] = {
+    "tools": {
+        **_TEXT,
+        "description": "JSON array: of each call its tool_call_id, and confirmed (with "
+        "confirmation_note), user_input_schema ([{name, value}]) or result",
+    },
+    "session_id": {**_TEXT, "description": "The session that the run belongs to"},
+    **{name: _RUN_FIELDS[name] for name in ("stream", "stream_events", "background")},
+}
+
+
+def _continue(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "properties": fields}}
+
+
+CONTINUE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "multipart/form-data": _continue(_CONTINUE_FIELDS),
+            "application/x-www-form-urlencoded": _continue(_CONTINUE_FIELDS),
+            "application/json": _continue(
+                {**_CONTINUE_FIELDS, "tools": {"type": "array", "items": _OBJECT}}
+            ),
+        }
+    }
+}
+RESOLUTION_BODY = json_body(
+    status={"enum": ["approved", "rejected"]},
+    resolved_by={**_TEXT, "description": "Where nobody is authenticated: who decided"},
+    resolution_data={**_OBJECT, "description": "Kept with it; the model reads its text 'note'"},
+)
 LOGOUT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

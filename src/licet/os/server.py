@@ -64,6 +64,7 @@ class Server:
     policy: Policy | None = None
     trust: Trust | None = None
     authority_ttl: timedelta = DEFAULT_AUTHORITY_TTL
+    self_approval: bool = False
     explainer: Explainer | None = None
     instantiated_at: float = field(default_factory=time.time)
     _runner: Runner | None = field(default=None, init=False, repr=False)
@@ -209,17 +210,24 @@ class Server:
         """Where an agent's sessions and runs are."""
         return self.default_db if agent.db is None else self.dbs[agent.db.id]
 
+    def db(self, db_id: str) -> Db:
+        """The database of that id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        db = self.dbs.get(db_id)
+        if db is None:
+            raise NotFoundError("database", db_id, f"No database found with id {db_id!r}")
+        return db
+
     def store(self, caller: Caller, db_id: str | None = None) -> Store:
         """The rows that a caller reaches, in the database of that id or the default one.
 
         Raises:
             NotFoundError: there is no such database.
         """
-        if db_id is None:
-            return self.default_db.store(caller.access)
-        db = self.dbs.get(db_id)
-        if db is None:
-            raise NotFoundError("database", db_id, f"No database found with id {db_id!r}")
+        db = self.default_db if db_id is None else self.db(db_id)
         return db.store(caller.access)
 
 

@@ -15,6 +15,8 @@ from licet.authn.principal import SERVICE_PREFIX
 from licet.db.records import RunRecord, SessionRecord
 from licet.db.run_states import ENDED
 from licet.db.trust_records import RevocationRecord, ServiceAccountRecord
+from licet.tools.function import Function
+from licet.tools.requirement import Wait
 
 PREVIEW_CHARS = 280
 
@@ -44,12 +46,15 @@ def without_nulls(view: Mapping[str, Any]) -> dict[str, Any]:
 def agent_view(agent: Agent, *, db_id: str) -> dict[str, Any]:
     """An agent as ``GET /agents`` shows it."""
     tools = [
-        {
-            "name": schema.name,
-            "description": schema.description,
-            "parameters": dict(schema.parameters),
-        }
-        for schema in agent.schemas
+        without_nulls(
+            {
+                "name": function.name,
+                "description": function.description,
+                "parameters": dict(function.parameters),
+                **_waits(function),
+            }
+        )
+        for function in agent.functions.values()
     ]
     said = {
         "description": agent.description,
@@ -74,6 +79,17 @@ def agent_view(agent: Agent, *, db_id: str) -> dict[str, Any]:
             "metadata": dict(agent.metadata) or None,
         }
     )
+
+
+def _waits(function: Function) -> dict[str, Any]:
+    """What calls of a tool wait for."""
+    wait = None if function.requirement is None else function.requirement.wait
+    return {
+        "requires_confirmation": wait in {Wait.CONFIRMATION, Wait.APPROVAL} or None,
+        "requires_user_input": wait is Wait.USER_INPUT or None,
+        "external_execution": wait is Wait.EXTERNAL_EXECUTION or None,
+        "approval_type": "required" if wait is Wait.APPROVAL else None,
+    }
 
 
 def session_name(session: SessionRecord) -> str:

@@ -1,4 +1,4 @@
-"""Following the events of a run, from any place on, and cancelling it."""
+"""Following the events of a run, from any place on; going on with it, and cancelling it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from licet.db.run_states import UNENDED
 from licet.errors import InvalidInputError, NotFoundError
 from licet.os import values
 from licet.os.caller import Caller, caller_of
+from licet.os.continue_form import read_continue_form
+from licet.os.continuing import Paused, go_on
 from licet.os.resuming import resumed, seen_of
 from licet.os.rules import requires
 from licet.os.run_form import read_fields
-from licet.os.schemas import RESUME_BODY
+from licet.os.schemas import CONTINUE_BODY, RESUME_BODY, RUN_RESPONSES
 from licet.os.server import Server
 from licet.os.sse import EventStream, body_of
 from licet.os.views import JSON
@@ -40,7 +42,7 @@ LastEventId = Annotated[
 
 
 def run_event_routes(server: Server) -> APIRouter:
-    """``/agents/{agent_id}/runs/{run_id}/events``, ``…/resume`` and ``…/cancel``."""
+    """``/agents/{agent_id}/runs/{run_id}/events``, ``…/resume``, ``…/continue``, ``…/cancel``."""
     router = APIRouter(tags=["Agents"])
 
     @router.get(
@@ -100,6 +102,23 @@ def run_event_routes(server: Server) -> APIRouter:
                 ping_seconds=server.settings.ping_seconds,
             )
         )
+
+    @router.post(
+        "/agents/{agent_id}/runs/{run_id}/continue",
+        summary="Go on with a paused run",
+        openapi_extra=CONTINUE_BODY,
+        responses={
+            **RUN_RESPONSES,
+            409: {"description": "It is not paused, waits still, or somebody else was first"},
+        },
+    )
+    @requires("agents:run", id_param="agent_id")
+    async def continue_run(agent_id: str, run_id: str, request: Request) -> Response:
+        agent, form = server.agent(agent_id), await read_continue_form(request)
+        store, run = await _found(
+            server, agent, caller_of(request), run_id, form.session_id, field="session_id"
+        )
+        return await go_on(server, Paused(agent=agent, run=run, store=store, form=form))
 
     @router.post(
         "/agents/{agent_id}/runs/{run_id}/cancel",
