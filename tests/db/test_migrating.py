@@ -18,12 +18,14 @@ from licet.db.migrating import alembic_config, bring_up_to_date
 from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.records import RunRecord, RunStatus, Saving, SessionRecord
+from licet.db.schedule_records import SCHEDULE_TOPIC
 from licet.db.sqlite import SqliteBackend
 from licet.db.trust_records import TRUST_TOPIC, TrustChanges
 from licet.db.work_records import WORK_TOPIC, QueueLimits
 from licet.errors import StorageError
 from tests.contract.audit_rows import all_records, append, records
 from tests.contract.rows import ALICE, everything, run, session
+from tests.contract.schedule_rows import attempt, made
 from tests.contract.trust_rows import revocation
 from tests.contract.work_rows import enqueued
 from tests.db.conftest import db_of
@@ -212,6 +214,27 @@ def test_a_database_of_the_third_revision_keeps_its_runs_and_can_be_worked_on(
         assert await db.watch(WORK_TOPIC, after=0, timeout_seconds=30) == 1
         done = replace(record, status=RunStatus.COMPLETED)
         assert await db.store(ALICE).save_run(done, session_state=None) is Saving.SAVED
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_the_fifth_revision_keeps_its_rows_and_can_have_schedules(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0005")
+    record, kept = run(), session()
+    insert_before_executors(backend, kept, record)
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert await everything(db) == [kept, record]
+        assert await db.watch(SCHEDULE_TOPIC, after=-1, timeout_seconds=0) == 0
+        schedule = await made(db)
+        assert await db.watch(SCHEDULE_TOPIC, after=0, timeout_seconds=30) == 1
+        assert await db.schedules(ALICE).begin_run(attempt(schedule)) is not None
         await db.close()
 
     asyncio.run(use())

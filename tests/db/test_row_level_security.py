@@ -22,6 +22,7 @@ from licet.db.work_records import QueueFullError, QueueLimits
 from licet.db.writes import Answer, Statement, Write
 from licet.errors import ConflictError, StorageError
 from tests.contract.rows import ADMIN, ALICE, BOB, everything, run, session, stored
+from tests.contract.schedule_rows import attempt, made
 from tests.contract.work_rows import claimed_id, enqueued
 from tests.db.conftest import until_somebody_waits_for_a_lock
 from tests.support.postgres import ROLE, ROW_ROLE, EmbeddedPostgres, connected
@@ -372,3 +373,20 @@ async def test_a_page_of_a_list_is_still_found_by_its_index(db: PostgresDb, url:
     plan = "\n".join(row[0] for row in await read(db, page, Access("owner7")))
     assert "Incremental Sort" in plan
     assert "Index Scan Backward using licet_sessions_created" in plan
+
+
+@pytest.mark.parametrize("table", ["licet_schedules", "licet_schedule_runs"])
+async def test_schedules_that_a_statement_forgets_the_owner_of_are_its_accesss_alone(
+    db: PostgresDb, table: str
+) -> None:
+    for owner in ("alice", "bob"):
+        store = db.schedules(Access(owner))
+        assert await store.begin_run(attempt(await made(db, owner=owner))) is not None
+    every = f"SELECT owner FROM {table} ORDER BY owner"  # noqa: S608 - ours
+    assert await read(db, every) == []
+    assert await read(db, every, MALLORY) == []
+    assert await read(db, every, ALICE) == [("alice",)]
+    assert await read(db, every, ADMIN) == [("alice",), ("bob",)]
+    deleted = await db.write(raw(f"DELETE FROM {table}"), access=BOB)  # noqa: S608 - ours
+    assert deleted.touched == 1
+    assert await read(db, every, ADMIN) == [("alice",)]

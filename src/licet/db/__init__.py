@@ -27,6 +27,19 @@ from licet.db.records import (
     SessionQuery,
     SessionRecord,
 )
+from licet.db.schedule_base import ScheduleStore
+from licet.db.schedule_records import (
+    SCHEDULE_TOPIC,
+    SchedulePage,
+    ScheduleQuery,
+    ScheduleRecord,
+    ScheduleRunPage,
+    ScheduleRunRecord,
+    ScheduleRunStatus,
+    ScheduleSaving,
+    TimedSchedule,
+    TooManySchedulesError,
+)
 from licet.db.trust_base import TrustStore
 from licet.db.trust_records import (
     TRUST_TOPIC,
@@ -55,6 +68,7 @@ from licet.db.work_records import (
 __all__ = [
     "AUDIT_FIELDS",
     "NOBODY",
+    "SCHEDULE_TOPIC",
     "TRUST_TOPIC",
     "WORK_TOPIC",
     "Access",
@@ -84,6 +98,14 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "Saving",
+    "SchedulePage",
+    "ScheduleQuery",
+    "ScheduleRecord",
+    "ScheduleRunPage",
+    "ScheduleRunRecord",
+    "ScheduleRunStatus",
+    "ScheduleSaving",
+    "ScheduleStore",
     "ServiceAccountPage",
     "ServiceAccountQuery",
     "ServiceAccountRecord",
@@ -93,6 +115,8 @@ __all__ = [
     "SessionQuery",
     "SessionRecord",
     "Store",
+    "TimedSchedule",
+    "TooManySchedulesError",
     "TrustChanges",
     "TrustStore",
     "WorkStore",

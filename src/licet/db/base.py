@@ -26,6 +26,7 @@ from licet.db.records import (
     SessionQuery,
     SessionRecord,
 )
+from licet.db.schedule_base import ScheduleStore
 from licet.db.trust_base import TrustStore
 from licet.db.work_base import WorkStore
 from licet.db.work_records import JobRecord, Once, QueueLimits
@@ -233,6 +234,9 @@ class Db(Protocol):
 
     def approvals(self) -> ApprovalStore:
         """What others than the runs' owners decide. Costs nothing, as the others."""
+
+    def schedules(self, access: Access) -> ScheduleStore:
+        """Schedules as one access sees them. Opens the database at its first use."""
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

@@ -8,10 +8,12 @@ from licet.db.base import Access, Store
 from licet.db.in_memory_approvals import in_memory_approvals
 from licet.db.in_memory_audit import in_memory_audit
 from licet.db.in_memory_rows import InMemoryRows
+from licet.db.in_memory_schedules import InMemorySchedules
 from licet.db.in_memory_store import in_memory_store
 from licet.db.in_memory_topics import InMemoryTopics
 from licet.db.in_memory_trust import in_memory_trust
 from licet.db.in_memory_work import in_memory_work
+from licet.db.schedule_base import ScheduleStore
 from licet.db.trust_base import TrustStore
 from licet.db.work_base import WorkStore
 
@@ -31,6 +33,7 @@ class InMemoryDb:
         self._audit = in_memory_audit()
         self._work = in_memory_work(self._rows, self._topics)
         self._approvals = in_memory_approvals(self._rows)
+        self._schedules = InMemorySchedules(self._topics)
 
     def __repr__(self) -> str:
         return f"InMemoryDb(id={self.id!r})"
@@ -65,6 +68,10 @@ class InMemoryDb:
     def approvals(self) -> ApprovalStore:
         """What waits to be decided by others than the runs' owners."""
         return self._approvals
+
+    def schedules(self, access: Access) -> ScheduleStore:
+        """Schedules as one access sees them."""
+        return self._schedules.as_seen_by(access)
 
     async def watch(self, topic: str, *, after: int, timeout_seconds: float) -> int:
         """Wait until the number of a topic is above ``after``, or the time is over; answer it.

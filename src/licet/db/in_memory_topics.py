@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from licet.db.schedule_records import SCHEDULE_TOPIC
 from licet.db.trust_records import TRUST_TOPIC
 from licet.db.watching import Waiters, no_such_topic, wait_for_change
 from licet.db.work_records import WORK_TOPIC
@@ -15,7 +16,7 @@ class InMemoryTopics:
     def __init__(self) -> None:
         self.waiters = Waiters()
         self._lock = threading.Lock()
-        self._numbers = {TRUST_TOPIC: 0, WORK_TOPIC: 0}
+        self._numbers = {SCHEDULE_TOPIC: 0, TRUST_TOPIC: 0, WORK_TOPIC: 0}
 
     def number(self, topic: str) -> int:
         """The number that a topic has reached.

@@ -21,7 +21,15 @@ from licet.errors import ConfigurationError
 if TYPE_CHECKING:
     import psycopg
 
-GUARDED = ("licet_sessions", "licet_runs", "licet_jobs", "licet_once", "licet_approvals")
+GUARDED = (
+    "licet_sessions",
+    "licet_runs",
+    "licet_jobs",
+    "licet_once",
+    "licet_approvals",
+    "licet_schedules",
+    "licet_schedule_runs",
+)
 """The tables whose rows have owners, in the order in which writes lock them."""
 
 _WHAT = "PostgresDb(row_level_security=True)"

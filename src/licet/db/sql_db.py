@@ -18,8 +18,10 @@ from licet.db.base import Access, Store
 from licet.db.examination import DatabaseState
 from licet.db.migrating import bring_up_to_date
 from licet.db.reading import OwnReader, answered
+from licet.db.schedule_base import ScheduleStore
 from licet.db.sql_approvals import sql_approvals
 from licet.db.sql_audit import sql_audit
+from licet.db.sql_schedules import sql_schedules
 from licet.db.sql_store import sql_store
 from licet.db.sql_trust import sql_trust
 from licet.db.sql_work import sql_work
@@ -100,6 +102,10 @@ class SqlDb:
     def approvals(self) -> ApprovalStore:
         """What others than the runs' owners decide. Opens the database at its first use."""
         return sql_approvals(self)
+
+    def schedules(self, access: Access) -> ScheduleStore:
+        """Schedules as one access sees them. Opens the database at its first use."""
+        return sql_schedules(self, access)
 
     async def steps_database(self) -> StepsDatabase:
         """Connections for the engine of durable runs.

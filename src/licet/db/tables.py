@@ -158,6 +158,56 @@ once = Table(
     Index("licet_once_of_run", "run_id"),
 )
 
+# What is to be run and when; ``snapshot`` is the authority under which.
+schedules = Table(
+    "licet_schedules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("user_id", Text),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("agent_id", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("cron_expr", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("timeout_seconds", BigInteger, nullable=False),
+    Column("max_retries", BigInteger, nullable=False),
+    Column("retry_delay_seconds", BigInteger, nullable=False),
+    Column("enabled", BigInteger, nullable=False),
+    Column("disabled_reason", Text),
+    Column("snapshot", Text),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("updated_at_us", BigInteger, nullable=False),
+    Index("licet_schedules_name", "owner", "name", unique=True),
+)
+
+# What came of each firing. The runs themselves are sessions' and outlive this.
+schedule_runs = Table(
+    "licet_schedule_runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("schedule_id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("run_id", Text),
+    Column("session_id", Text),
+    Column("status", Text, nullable=False),
+    Column("status_code", BigInteger),
+    Column("error", Text),
+    Column("triggered_at_us", BigInteger, nullable=False),
+    Column("completed_at_us", BigInteger),
+    Column("created_at_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["schedule_id"],
+        ["licet_schedules.id"],
+        name="licet_schedule_runs_schedule",
+        ondelete="CASCADE",
+    ),
+    Index("licet_schedule_runs_of_schedule", "schedule_id", "triggered_at_us"),
+)
+
 executors = Table(
     "licet_executors",
     metadata,
