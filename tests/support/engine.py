@@ -18,6 +18,7 @@ from licet.db.base import Access, Db, Store
 from licet.db.steps_database import StepsDatabase
 from licet.errors import LicetError
 from licet.runs.engine import Batch, Step, Work, WorkflowState
+from tests.support.cron import InMemoryCron
 
 T = TypeVar("T")
 
@@ -104,6 +105,7 @@ class InMemoryEngine:
         self.launches = 0
         self.launch_failures: list[Exception] = []
         self.start_failures: list[BaseException] = []
+        self.cron = InMemoryCron()
         self._executor_id = executor_id
         self._work: Work | None = None
 

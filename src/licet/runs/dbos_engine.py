@@ -19,6 +19,8 @@ import msgspec
 
 from licet.db.steps_database import Lasting, StepsDatabase
 from licet.errors import ConfigurationError, StorageError, StorageUnavailableError
+from licet.runs.cron import Fire
+from licet.runs.dbos_cron import FIRING, DbosCron, firing_workflow
 from licet.runs.engine import Batch, Step, Work, WorkflowState, unread
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ VERSION = "licet-1"
 _APPLICATION = "licet"
 _EVENTS = "events"
 _WORKFLOW = "licet_run"
+_NAMES = [_WORKFLOW, FIRING]
 _STEP_NAME = "step"
 # How often a run is tried that takes its process down each time.
 _MAX_RECOVERIES = 10
@@ -41,6 +44,8 @@ _MAX_RECOVERIES = 10
 _POLL_SECONDS = 0.1
 _FORGET_AT_ONCE = 500
 _CANCEL_SECONDS = 5.0
+# How soon a process hears of entries of the clock that another one has changed.
+_CRON_LOOK_SECONDS = 2.0
 _LOG_LEVEL = "WARNING"
 _ACTIVE = frozenset(("PENDING", "ENQUEUED", "DELAYED"))
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
@@ -71,6 +76,7 @@ class DbosEngine:
         self._database: StepsDatabase | None = None
         self._library: DBOS | None = None
         self.work: Work | None = None
+        self.cron = DbosCron()
 
     @property
     def db_id(self) -> str:
@@ -224,7 +230,7 @@ class DbosEngine:
         from dbos import DBOS
 
         found = await DBOS.list_workflows_async(
-            status="PENDING", name=_WORKFLOW, load_input=False, load_output=False
+            status="PENDING", name=_NAMES, load_input=False, load_output=False
         )
         return [workflow.workflow_id for workflow in found if workflow.executor_id not in living]
 
@@ -241,7 +247,7 @@ class DbosEngine:
         found = await DBOS.list_workflows_async(
             status=list(_ENDED),
             completed_before=datetime.fromtimestamp(epoch_seconds, UTC).isoformat(),
-            name=_WORKFLOW,
+            name=_NAMES,
             limit=_FORGET_AT_ONCE,
             load_input=False,
             load_output=False,
@@ -259,6 +265,12 @@ class _ReservedStep:
             return await do()
 
         return await self._reservation.run_async({"name": _STEP_NAME}, on_this_loop)
+
+
+def attending() -> Fire | None:
+    """What this process does for what is due; None: it serves no schedules, or closes."""
+    holder = _process.holder
+    return None if holder is None or holder.work is None else holder.cron.fire
 
 
 def outside_of_a_run(work: Coroutine[Any, Any, T]) -> Awaitable[T]:
@@ -339,6 +351,7 @@ def _prepare(database: StepsDatabase, executor_id: str) -> DBOS:
         # Else it writes to the console by itself.
         library.addHandler(logging.NullHandler())
     _workflow()
+    firing_workflow()
     config: DBOSConfig = {
         "name": _APPLICATION,
         # It looks at the kind of database only: the connections are ours.
@@ -350,6 +363,7 @@ def _prepare(database: StepsDatabase, executor_id: str) -> DBOS:
         "log_level": _LOG_LEVEL,
         "use_listen_notify": database.tells,
         "notification_listener_polling_interval_sec": _POLL_SECONDS,
+        "scheduler_polling_interval_sec": _CRON_LOOK_SECONDS,
     }
     if database.schema:
         config["dbos_system_schema"] = database.schema

@@ -27,7 +27,7 @@ from licet.runs.logs import RunLogs
 from licet.runs.orphans import EVERYTHING, end_orphan
 from licet.runs.patience import patiently
 from licet.runs.run_authority import RunAuthority
-from licet.runs.snapshot import job_of
+from licet.runs.snapshot import Snapshot, job_of
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +107,11 @@ class DurableRuns:
         *,
         limits: QueueLimits,
         once: Once | None = None,
+        snapshot: Snapshot | None = None,
     ) -> RunOutput:
         """Store a run to be worked on, here or elsewhere.
+
+        ``snapshot`` is that of the request's principal, if it was taken earlier.
 
         Raises:
             QueueFullError: too many wait; nothing was stored.
@@ -116,7 +119,7 @@ class DurableRuns:
             StorageError: it could not be stored.
         """
         now = time.time()
-        job = job_of(request, now=now)
+        job = job_of(request, snapshot=snapshot, now=now)
         run = AgentRun(agent, request, store=store, execution=Execution(durable=True, began=now))
         return await run.enqueue(job, limits=limits, once=once)
 
@@ -132,6 +135,11 @@ class DurableRuns:
                 await self._engine.launch(self._work)
                 self._launched = True
         return self._engine
+
+    @property
+    def launched(self) -> bool:
+        """Whether the engine is at work."""
+        return self._launched
 
     @property
     def has_room(self) -> bool:

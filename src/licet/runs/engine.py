@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from licet.runs.cron import Cron
+
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """Events that were stored together: the index of the first, and their frames."""
@@ -63,6 +65,10 @@ class DurableEngine(Protocol):
     def db_id(self) -> str:
         """The database beside which it keeps all: each process that uses it is registered there."""
 
+    @property
+    def cron(self) -> Cron:
+        """Its clock."""
+
     async def launch(self, work: Work) -> None:
         """Begin. Runs on the loop of the caller.
 
@@ -107,10 +113,13 @@ class DurableEngine(Protocol):
         """
 
     async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
-        """Runs that are at work in none of the living processes, and wait for none to begin."""
+        """Runs that are at work in none of the living processes, and wait for none to begin.
+
+        So are firings: to have either started again is one and the same.
+        """
 
     async def forget(self, run_ids: Sequence[str]) -> None:
         """Delete what is stored of runs that have ended."""
 
     async def ended_before(self, epoch_seconds: float) -> Sequence[str]:
-        """Runs that ended before, some of them at least, for as long as there are any."""
+        """Runs and firings that ended before, some of them, for as long as there are any."""

@@ -166,18 +166,25 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return _decoded(stored, cls, "a request")
 
 
-def job_of(request: RunRequest, *, now: float) -> JobRecord:
-    """What a run needs to be worked on, or gone on with, by any process. ``now``: epoch seconds.
+def job_of(request: RunRequest, *, now: float, snapshot: Snapshot | None = None) -> JobRecord:
+    """What a run needs to be worked on, or gone on with, by any process.
+
+    Args:
+        request: the run.
+        now: epoch seconds.
+        snapshot: that of the request's principal, if it was taken earlier.
 
     Raises:
         InvalidInputError: there is something in it that JSON cannot hold.
     """
     principal = request.principal
+    if snapshot is None and principal is not None:
+        snapshot = Snapshot.of(principal, taken_at=now)
     return JobRecord(
         run_id=request.run_id,
         principal_key="" if principal is None else principal.owner,
         request=StoredRequest.of(request).to_json(),
-        snapshot=None if principal is None else Snapshot.of(principal, taken_at=now).to_json(),
+        snapshot=None if snapshot is None else snapshot.to_json(),
         created_at_us=int(now * 1_000_000),
     )
 
