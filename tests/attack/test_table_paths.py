@@ -69,7 +69,11 @@ def attacked() -> Iterator[Target]:
 def watch(caplog: pytest.LogCaptureFixture) -> Watch:
     WORLD.seed()
     account, revocation = WORLD.seed_trust()
-    OBJECTS.update(service_account_id=account, revocation_id=revocation)
+    OBJECTS.update(
+        service_account_id=account,
+        revocation_id=revocation,
+        schedule_id=WORLD.seed_schedule(),
+    )
     return Watch(caplog, pieces_of(WORLD.tokens.public_key))
 
 
@@ -213,9 +217,10 @@ def refused(
 
 
 def test_the_table_is_complete() -> None:
-    assert len(ENTRIES) == 29
+    assert len(ENTRIES) == 39
     assert {permission_of(entry).resource for entry in ENTRIES} == {
-        *("agents", "sessions", "config", "service_accounts", "revocations", "audit", "authz")
+        *("agents", "sessions", "schedules", "config"),
+        *("service_accounts", "revocations", "audit", "authz"),
     }
 
 

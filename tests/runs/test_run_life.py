@@ -36,6 +36,7 @@ from licet.runs.executor import Heartbeat
 from licet.runs.run_authority import RunAuthority
 from licet.runs.run_queue import RunQueue
 from licet.runs.runner import Runner, RunnerSettings
+from tests.support.firings import Ledger, LedgerRuns
 
 T = TypeVar("T")
 
@@ -92,6 +93,7 @@ class House:
             agents={"a": self.agent},
             dbs={self.db.id: self.db},
             authority=RunAuthority(may_go_on=may_go_on, lost=lambda _: None, ttl=timedelta(days=1)),
+            scheduled=LedgerRuns(Ledger(self.db)),
             settings=RunnerSettings(
                 queue=RunQueue(per_process=2),
                 heartbeat=Heartbeat(beat_seconds=0.05, dead_seconds=0.5),
@@ -110,6 +112,8 @@ class House:
         """As ``kill -9``: nothing is stored any more, and nobody is told that it ended."""
         old = self.runner
         await old._cancels.close()
+        if old.schedules is not None:
+            await old.schedules.close()
         for desk in old.desks.values():
             await desk.stop_taking()
             desk.executor._stop.set()

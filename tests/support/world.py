@@ -14,6 +14,7 @@ from licet.authn.principal import owner_key
 from licet.db.base import Access, Db
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunRecord, RunStatus, SessionQuery, SessionRecord
+from licet.db.schedule_records import ScheduleQuery, ScheduleRecord, ScheduleRunRecord
 from licet.db.trust_records import RevocationKind, RevocationRecord, ServiceAccountRecord
 from licet.models.message import Message
 from licet.os import AgentOS, AuthorizationConfig, Settings
@@ -22,7 +23,16 @@ from licet.testing import Say, ScriptedModel, TokenFactory
 OS_ID = "test-os"
 OWNER, STRANGER, ADMIN = "olga", "sten", "ada"
 SESSION_ID, RUN_ID = "s1", "r1"
-FAMILIES = ("agents", "sessions", "config", "service_accounts", "revocations", "audit", "authz")
+FAMILIES = (
+    "agents",
+    "sessions",
+    "schedules",
+    "config",
+    "service_accounts",
+    "revocations",
+    "audit",
+    "authz",
+)
 ISSUER, CLIENT_ID = "https://sso.test", "licet-at-sso"
 
 
@@ -130,6 +140,38 @@ class World:
             history_runs=0,
         )
         await store.save_run(replace(run, status=RunStatus.COMPLETED), session_state=None)
+
+    def seed_schedule(self) -> str:
+        """Let Olga have one schedule, which was fired once, and nobody another; its id."""
+        return asyncio.run(self._seed_schedule())
+
+    async def _seed_schedule(self) -> str:
+        store = self.db.schedules(Access("", sees_all=True))
+        for old in (await store.list_schedules(ScheduleQuery(limit=1000))).schedules:
+            await store.delete(old.id)
+        schedule = ScheduleRecord(
+            id=str(uuid.uuid4()),
+            owner=owner_key("default", OWNER),
+            user_id=OWNER,
+            name="Olga's schedule",
+            agent_id="alpha",
+            payload={"message": "Olga's secret question"},
+            created_at_us=1_000_000,
+            updated_at_us=1_000_000,
+        )
+        assert await store.create(schedule, limit=1000)
+        fired = ScheduleRunRecord(
+            id=RUN_ID,
+            schedule_id=schedule.id,
+            owner=schedule.owner,
+            agent_id="alpha",
+            run_id=RUN_ID,
+            session_id=SESSION_ID,
+            triggered_at_us=1_000_000,
+            created_at_us=1_000_000,
+        )
+        assert await store.begin_run(fired) is not None
+        return schedule.id
 
     def seed_trust(self) -> tuple[str, str]:
         """A new service account and a new revocation, neither of anybody here; their ids."""

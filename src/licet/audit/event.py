@@ -17,6 +17,8 @@ class EventKind(StrEnum):
     """A request or a handshake was decided."""
     GRANT = "grant"
     """A request that was let in asked to pass on more than its caller holds."""
+    SCHEDULE = "schedule"
+    """A schedule was due, and it was decided whether it fires."""
     GAP = "gap"
     """Requests were refused because their records could not be taken; the reason says how many."""
 
@@ -26,7 +28,7 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         time_us: when it fell, epoch microseconds.
-        request_id: as the answer's ``X-Request-ID`` has it.
+        request_id: as the answer's ``X-Request-ID`` has it; of a schedule, what came of the firing.
         kind: an ``EventKind``.
         decision: ``allow`` or ``deny``.
         status: of the answer that refused; None: it was let in.
@@ -38,8 +40,8 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         action: the permissions that were asked for, ``agents:run``.
         resource: the family of the first of them.
         resource_id: the object.
-        method: of the request, ``WEBSOCKET`` of a handshake.
-        route: its template; the path that was asked for, where no route is.
+        method: of the request; ``WEBSOCKET`` of a handshake, ``SCHEDULE`` of a schedule.
+        route: its template; the path that was asked for, where no route is; a schedule's own path.
         client: the address that it came from.
         latency_us: from its arrival to the decision, microseconds.
     """

@@ -37,6 +37,7 @@ from licet.os.routes.health import health_routes
 from licet.os.routes.logout import logout_routes
 from licet.os.routes.revocations import revocation_routes
 from licet.os.routes.run_events import run_event_routes
+from licet.os.routes.schedules import schedule_routes
 from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
 from licet.os.server import Server, agents_by_id
@@ -59,6 +60,7 @@ _ROUTES = (
     run_event_routes,
     session_routes,
     approval_routes,
+    schedule_routes,
     service_account_routes,
     revocation_routes,
     logout_routes,

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from starlette.types import Scope
 
@@ -18,6 +19,8 @@ from licet.audit.recorder import AuditUnavailableError, Recorder
 from licet.audit.signing import load_signer
 from licet.audit.sink import AuditSink
 from licet.authn.principal import Principal, PrincipalKind
+from licet.authz.decision import Decision
+from licet.authz.permission import Permission
 from licet.db.base import Db
 from licet.os.caller import ANYBODY, from_scope
 from licet.os.denial import Denial
@@ -27,6 +30,25 @@ from licet.os.middleware.request_id import REQUEST_ID_KEY
 from licet.secret_variables import find_secret
 
 logger = logging.getLogger(__name__)
+
+
+_SCHEDULE_METHOD = "SCHEDULE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiringDecision:
+    """What was decided about a schedule that was due.
+
+    ``principal`` is whose authority it has; ``status`` None: it fires.
+    """
+
+    schedule_id: str
+    schedule_run_id: str
+    principal: Principal | None
+    decision: Decision
+    permission: Permission
+    resource_id: str
+    status: int | None
 
 
 class Auditing:
@@ -104,6 +126,17 @@ class Auditing:
             return None
         judgement = Judgement(answer=ANYBODY, settled_by=rule, reason=reason)
         return await self._take(_event(scope, judgement, status))
+
+    async def record_firing(self, firing: FiringDecision) -> Denial | None:
+        """Record whether a schedule fires. A refusal, where its record cannot be taken; else None.
+
+        It has no request: what stands for that is the schedule's own path, and the id of what came
+        of the firing, which the run has for its ``request_id``.
+        """
+        allowed = firing.status is None
+        if not self._recorders or not self._keep.keeps(allowed=allowed, method=_SCHEDULE_METHOD):
+            return None
+        return await self._take(_firing_event(firing))
 
     async def _take(self, event: AuditEvent) -> Denial | None:
         try:
@@ -197,6 +230,30 @@ def _event(
         route=storable_text((guarded and guarded.template) or scope["path"]),
         client=None if client is None else str(client[0]),
         latency_us=0 if arrived_ns is None else (time.perf_counter_ns() - arrived_ns) // 1000,
+    )
+
+
+def _firing_event(firing: FiringDecision) -> AuditEvent:
+    principal = firing.principal
+    return AuditEvent(
+        time_us=time.time_ns() // 1000,
+        request_id=firing.schedule_run_id,
+        kind=EventKind.SCHEDULE.value,
+        decision="allow" if firing.status is None else "deny",
+        status=firing.status,
+        reason=storable_text(firing.decision.reason),
+        rule=storable_text(firing.decision.rule),
+        issuer_alias=None if principal is None else principal.issuer_alias,
+        subject=None if principal is None else principal.subject,
+        credential=_credential(principal),
+        token_id=None if principal is None else principal.token_id,
+        action=firing.permission.scope,
+        resource=firing.permission.resource,
+        resource_id=storable_text(firing.resource_id),
+        method=_SCHEDULE_METHOD,
+        route=f"/schedules/{firing.schedule_id}",
+        client=None,
+        latency_us=0,
     )
 
 

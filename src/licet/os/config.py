@@ -111,6 +111,8 @@ class Settings:
             60 seconds; more get 429. Good tokens are never affected.
         run_queue: how many durable runs may work at once, and how many may wait.
         heartbeat: how soon another process takes over from one that died.
+        max_schedules: how many schedules each owner may have. An enabled one that has times costs
+            each process a thread.
         trusted_proxies: addresses and networks of the proxies that may say, in
             ``X-Forwarded-For`` and ``X-Forwarded-Proto``, for whom they speak; none by default.
 
@@ -129,6 +131,7 @@ class Settings:
     max_failed_authentications: int = 100
     run_queue: RunQueue = field(default_factory=RunQueue)
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    max_schedules: int = 100
     trusted_proxies: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -31,6 +31,9 @@ from licet.os.mappings import parse_mappings, placeholders
 from licet.os.rules import Rule
 from licet.os.table import Entry, Guarded
 
+RUN_AGENT = Permission("agents", "run", id_param="agent_id")
+"""What is asked for again when a run begins, goes on, or calls tools, and when a schedule fires."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ruling:

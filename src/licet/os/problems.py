@@ -24,8 +24,12 @@ from licet.os.authority import AuthorityLostError
 from licet.os.denial import Denial, log_denial
 from licet.os.media import UnsupportedMediaError
 from licet.os.run_form import UploadNotKeptError
+from licet.os.schedule_authority import UndecidedError
+from licet.os.schedule_endpoint import NotSchedulableError
+from licet.os.scheduled_runs import SchedulesUnavailableError
 from licet.os.service_accounts import NotYoursToGrantError, ScopeNotUsableError
 from licet.os.values import MissingFieldError
+from licet.runs.cron_times import InvalidTimesError
 from licet.runs.durable import DurableRunsTakenError, NoLastingDatabaseError
 
 logger = logging.getLogger(__name__)
@@ -38,8 +42,12 @@ _STATUS: tuple[tuple[type[LicetError], int], ...] = (
     (SelfApprovalError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (InvalidTimesError, 422),
+    (NotSchedulableError, 422),
     (QueueFullError, 429),
     (DurableRunsTakenError, 503),
+    (SchedulesUnavailableError, 503),
+    (UndecidedError, 503),
     (StorageError, 503),
     (UploadNotKeptError, 503),
 )

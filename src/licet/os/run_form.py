@@ -62,7 +62,17 @@ async def read_run_form(request: Request, agent: Agent) -> RunForm:
     Raises:
         InvalidInputError: names the field, and what was expected.
     """
-    given, (images, files) = await read_fields(request)
+    given, uploads = await read_fields(request)
+    return await run_form(given, agent, uploads)
+
+
+async def run_form(given: Mapping[str, Any], agent: Agent, uploads: Uploads = ((), ())) -> RunForm:
+    """Check what is asked of an agent: fields with a value, and uploaded files.
+
+    Raises:
+        InvalidInputError: names the field, and what was expected.
+    """
+    images, files = uploads
     if "message" not in given:
         raise values.MissingFieldError("message")
     for field in _UNSUPPORTED_MEDIA:

@@ -25,9 +25,11 @@ from licet.os.explaining import Explainer
 from licet.os.giving import Giving
 from licet.os.open_requests import OpenRequests
 from licet.os.open_streams import OpenStreams
-from licet.os.policy import Policy
+from licet.os.policy import RUN_AGENT, Policy
 from licet.os.readiness import Databases
 from licet.os.revocations import Revoking
+from licet.os.schedule_authority import ScheduleAuthority
+from licet.os.scheduled_runs import AgentsRuns
 from licet.os.sse import EventStream
 from licet.os.trust import Trust
 from licet.runs.run_authority import RunAuthority
@@ -40,9 +42,6 @@ _LAST_WORDS_SECONDS = 0.2
 # What it takes to stop runs, beside the time that they have to end by themselves.
 _STOPPING_SECONDS = 10.0
 _LAST_WORDS_AT_THE_END_SECONDS = 1.0
-
-RUN_AGENT = Permission("agents", "run", id_param="agent_id")
-"""What is asked for again when a run begins, goes on, or calls tools."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -115,6 +114,7 @@ class Server:
             authority=RunAuthority(
                 may_go_on=self.may_go_on, lost=self.lost, ttl=self.authority_ttl
             ),
+            scheduled=AgentsRuns(self),
             settings=RunnerSettings(
                 queue=settings.run_queue,
                 heartbeat=settings.heartbeat,
@@ -178,6 +178,11 @@ class Server:
         reason = self.trust.authority.lost(principal)
         if reason is not None:
             raise AuthorityLostError(reason)
+
+    @property
+    def schedule_authority(self) -> ScheduleAuthority:
+        """Whether schedules may be made, and may fire."""
+        return ScheduleAuthority(self)
 
     @cached_property
     def giving(self) -> Giving:

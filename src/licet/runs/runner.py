@@ -17,6 +17,7 @@ from licet.db.steps_database import Lasting
 from licet.db.work_records import JobRecord
 from licet.errors import StorageError
 from licet.runs.cancel_watch import CancelWatch
+from licet.runs.cron import Due
 from licet.runs.dbos_engine import DbosEngine
 from licet.runs.desk import Desk
 from licet.runs.durable import DurableRuns
@@ -24,12 +25,14 @@ from licet.runs.durable_events import pauses_the_run
 from licet.runs.durable_source import DurableSource
 from licet.runs.event_source import EventSource
 from licet.runs.executor import Heartbeat, new_executor_id
+from licet.runs.firing import ScheduledRuns
 from licet.runs.foreground import ForegroundRuns
 from licet.runs.log import EventLog
 from licet.runs.logs import RunLogs
 from licet.runs.pauses import leaving, left_by
 from licet.runs.run_authority import RunAuthority
 from licet.runs.run_queue import RunQueue
+from licet.runs.schedules import Schedules
 from licet.runs.snapshot import principal_of
 from licet.runs.stored_run import StoredRun
 
@@ -62,6 +65,7 @@ class Runner:
         agents: by id.
         dbs: by id, the default one first.
         authority: whether what a principal started may go on.
+        scheduled: the runs that schedules begin.
         settings: how runs are worked on.
     """
 
@@ -71,6 +75,7 @@ class Runner:
         agents: Mapping[str, Agent],
         dbs: Mapping[str, Db],
         authority: RunAuthority,
+        scheduled: ScheduledRuns,
         settings: RunnerSettings,
     ) -> None:
         self.executor_id = new_executor_id()
@@ -79,6 +84,7 @@ class Runner:
         self._agents = agents
         self._dbs = dbs
         self._authority = authority
+        self._scheduled = scheduled
         self._settings = settings
         self._started = False
         self.stopping = False
@@ -89,8 +95,10 @@ class Runner:
         lasting = [db for db in self._dbs.values() if isinstance(db, Lasting)]
         if not lasting:
             return None
+        engine = DbosEngine(lasting[0], executor_id=self.executor_id)
+        engine.cron.attend(self._fire)
         durable = DurableRuns(
-            DbosEngine(lasting[0], executor_id=self.executor_id),
+            engine,
             executor_id=self.executor_id,
             agents=self._agents,
             dbs={db_id: db for db_id, db in self._dbs.items() if isinstance(db, Lasting)},
@@ -101,6 +109,14 @@ class Runner:
         )
         durable.on_slot_free = self._wake_all
         return durable
+
+    @cached_property
+    def schedules(self) -> Schedules | None:
+        """Runs that begin at times; None: the default database does not outlive the process."""
+        default = next(iter(self._dbs.values()))
+        if self.durable is None or not isinstance(default, Lasting):
+            return None
+        return Schedules(default, runs=self._scheduled, durable=self.durable)
 
     @cached_property
     def desks(self) -> Mapping[str, Desk]:
@@ -143,10 +159,14 @@ class Runner:
         if self.durable is not None and any(agent.durable for agent in self._agents.values()):
             # Else with the first run that is durable: most servers never have one.
             await self.durable.ready()
+        if self.schedules is not None:
+            self.schedules.start()
 
     async def close(self) -> None:
         """Take nothing on any more; let runs end; leave what others can go on with."""
         self.stopping = True
+        if self._started and self.schedules is not None:
+            await self.schedules.close()
         for desk in self.desks.values():
             await desk.stop_taking()
         grace_seconds = self._settings.grace_seconds
@@ -238,6 +258,12 @@ class Runner:
             except StorageError as error:
                 # It is stored; whoever looks next finds it.
                 logger.warning("nobody could be told that a run waits: %s", error)
+
+    async def _fire(self, due: Due) -> None:
+        if self.schedules is None:
+            # Of another program, which has this database for its default one.
+            raise asyncio.CancelledError
+        await self.schedules.fire(due)
 
     def _wake_all(self) -> None:
         for desk in self.desks.values():
