@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import status_code_conformance
 
+from licet.db.sqlite import SqliteDb
 from licet.os import AgentOS
 from tests.support.live import LiveServer, serve
 from tests.support.world import CLIENT_ID, ISSUER, IssuerTokens, World
 
-WORLD = World(tokens=IssuerTokens())
+FOLDER = tempfile.TemporaryDirectory()
+# A file: what is to outlive the process can be asked for, too.
+WORLD = World(tokens=IssuerTokens(), db=SqliteDb(Path(FOLDER.name) / "licet.db"))
 
 
 def agent_os() -> AgentOS:
@@ -27,7 +32,7 @@ SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(agent_os().get_app
 OPERATIONS: list[Any] = [found.ok() for found in SCHEMA.get_all_operations()]  # type: ignore[union-attr]  # an operation that is none fails here
 CALLERS = {
     "nobody": {},
-    "somebody": WORLD.bearer("olga", "agents:run", "sessions:read"),
+    "somebody": WORLD.bearer("olga", "agents:run", "sessions:read", "schedules:write"),
     "administrator": WORLD.admin(),
 }
 
@@ -39,7 +44,7 @@ def server() -> Iterator[LiveServer]:
 
 
 def test_every_operation_is_tried() -> None:
-    assert len(OPERATIONS) == 35
+    assert len(OPERATIONS) == 45
 
 
 @pytest.mark.timeout(300)
