@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from licet.audit import AuditConfig, AuditEvent, AuditMode
 from licet.authz.authorizer import AccessRequest
 from licet.authz.decision import Decision, deny, no_opinion
-from licet.db.audit_records import AuditRecord
+from licet.db.audit_records import AuditQuery, AuditRecord
 from tests.contract.schedule_rows import schedule
 from tests.support.durable_place import wait_for
-from tests.support.schedule_place import SchedulePlace, served_schedules
+from tests.support.schedule_place import EVERYBODY, SchedulePlace, served_schedules
 from tests.support.world import ADMIN, OWNER
 
 
@@ -28,6 +30,7 @@ class Moody:
     denied: set[str] = field(default_factory=set)
     fails: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def authorize(self, request: AccessRequest) -> Decision:
         permission = request.permission
@@ -37,6 +40,8 @@ class Moody:
             return no_opinion("nothing is asked", "moody")
         if request.method == "RUN":
             self.asked.append((permission.scope, request.resource_id))
+            if self.meanwhile is not None:
+                await self.meanwhile()
         if request.method == "RUN" and permission.scope in self.denied:
             return deny("not today", "moody")
         return no_opinion("as you like", "moody")
@@ -203,6 +208,70 @@ def test_nobody_schedules_what_they_may_not_run(tmp_path: Path) -> None:
         assert at.ask("PATCH", path, json=to_alpha, headers=too_little).status_code == 403
         nothing = at.bearer(OWNER, "schedules:write")
         assert at.ask("POST", f"{path}/enable", headers=nothing).status_code == 403
+
+
+def test_who_asks_for_what_they_may_not_run_is_in_the_trail(tmp_path: Path) -> None:
+    with served_schedules(tmp_path) as at:
+        at.create(headers=at.bearer(OWNER, "schedules:write"))
+        trail = at.place.db.audit()
+
+        def grants() -> list[AuditRecord]:
+            found = asyncio.run(trail.find(AuditQuery(limit=100)))
+            return [record for record in found if record.kind == "grant"]
+
+        wait_for(lambda: bool(grants()), "the record")
+        (record,) = grants()
+    assert (record.decision, record.status, record.subject) == ("deny", 403, OWNER)
+
+
+class FullOfSchedules:
+    """A sink that has no room for decisions about schedules."""
+
+    async def start(self) -> None:
+        """There is nothing to get ready."""
+
+    async def write(self, events: Sequence[AuditEvent]) -> None:
+        if any(event.kind == "schedule" for event in events):
+            raise OSError("no room")
+
+    async def close(self) -> None:
+        """There is nothing to give back."""
+
+
+def test_what_cannot_be_recorded_does_not_fire(tmp_path: Path) -> None:
+    audit = AuditConfig(
+        database=False,
+        sinks=[FullOfSchedules()],
+        mode=AuditMode.BLOCKING,
+        timeout_seconds=0.2,
+    )
+    with served_schedules(tmp_path, audit=audit) as at:
+        schedule_id = at.made()
+        came = at.trigger(schedule_id)
+        assert_denied(came, "The decision could not be recorded; nothing was done", 503)
+        assert at.place.asked["say hello"] == 0
+        assert at.stored(schedule_id).enabled
+
+
+def test_of_two_changes_at_once_the_second_hears_of_the_first(tmp_path: Path) -> None:
+    moody = Moody()
+    with served_schedules(tmp_path, authorizers=[moody]) as at:
+        schedule_id = at.made()
+        store = at.place.db.schedules(EVERYBODY)
+
+        async def change() -> None:
+            read = await store.get(schedule_id)
+            assert read is not None
+            changed = replace(read, name="first", updated_at_us=read.updated_at_us + 1)
+            await store.save(changed, read_at_us=read.updated_at_us)
+
+        moody.meanwhile = change
+        second = at.ask("PATCH", f"/{schedule_id}", json={"name": "second"})
+        assert second.status_code == 409
+        assert "changed meanwhile" in second.json()["detail"]
+        assert at.stored(schedule_id).name == "first"
+        moody.meanwhile = lambda: store.delete(schedule_id)
+        assert at.ask("POST", f"/{schedule_id}/enable").status_code == 404
 
 
 def test_without_isolation_a_schedule_is_still_its_owners(tmp_path: Path) -> None:

@@ -39,3 +39,19 @@ def test_without_authorization_schedules_are_nobodys_and_fire(tmp_path: Path) ->
         assert made["user_id"] is None
         came = client.post(f"/schedules/{made['id']}/trigger").json()
         assert came["status"] == "success"
+
+
+async def test_an_app_that_is_served_without_its_lifespan_accepts_no_schedule(
+    tmp_path: Path,
+) -> None:
+    world = World(db=SqliteDb(tmp_path / "licet.db"))
+    app = world.agent_os().get_app()
+    transport = httpx.ASGITransport(app)
+    body = {"name": "n", "endpoint": "/agents/alpha/runs", "payload": {"message": "hi"}}
+    headers = world.bearer(OWNER, "schedules:write", "agents:run")
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        answer = await client.post("/schedules", json=body, headers=headers)
+    assert answer.status_code == 503
+    assert answer.json() == {"detail": "Schedules are served by another process"}
+    await app.state.agent_os.auditing.close()
+    await world.db.close()

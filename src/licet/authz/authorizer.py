@@ -31,7 +31,8 @@ class AccessRequest:
         resource_id: the object; None: no single one is meant.
         route: the template of the route, such as ``/agents/{agent_id}/runs``.
         method: of the request; ``WEBSOCKET`` of a handshake; ``RUN``, without a route, when a run
-            that was started earlier begins, goes on, or calls tools.
+            that was started earlier begins, goes on, or calls tools, and when a schedule of runs is
+            made, changed or fires.
     """
 
     principal: Principal

@@ -142,11 +142,16 @@ def lasting_db(server: Server, agent: Agent) -> Db:
         SchedulesUnavailableError: it ends with the process.
     """
     db = server.db_of(agent)
-    if not isinstance(db, Lasting) or not isinstance(server.default_db, Lasting):
-        raise SchedulesUnavailableError(
-            "Schedules need a database that outlives the process: a SqliteDb or a PostgresDb"
-        )
+    if not isinstance(db, Lasting):
+        raise no_lasting_database()
     return db
+
+
+def no_lasting_database() -> SchedulesUnavailableError:
+    """What to raise where nothing outlives the process."""
+    return SchedulesUnavailableError(
+        "Schedules need a database that outlives the process: a SqliteDb or a PostgresDb"
+    )
 
 
 async def payload_form(payload: Mapping[str, Any], agent: Agent) -> RunForm:

@@ -7,7 +7,6 @@ row of the attempt, whose id says of which time it is, names the run before that
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 import uuid
@@ -108,8 +107,9 @@ class Firings:
         Raises:
             asyncio.CancelledError: it is left to whoever fires it again.
         """
-        last = None
-        for number in itertools.count(1):
+        last, number = None, 0
+        while True:
+            number += 1
             schedule = await patiently(lambda: self._schedules.get(due.schedule_id))
             if schedule is None:
                 return last
@@ -121,7 +121,6 @@ class Firings:
                 return last
             ended_us = attempt.completed_at_us or self._now_us()
             await self._until(ended_us + schedule.retry_delay_seconds * 1_000_000)
-        raise AssertionError  # the count has no end
 
     async def _attempt(
         self, schedule: ScheduleRecord, due: Due, number: int

@@ -10,7 +10,7 @@ from licet.db.schedule_records import ScheduleRecord
 from licet.errors import ConfigurationError, NotFoundError
 from licet.os import values
 from licet.os.caller import Caller
-from licet.os.scheduled_runs import SchedulesUnavailableError
+from licet.os.scheduled_runs import SchedulesUnavailableError, no_lasting_database
 from licet.os.server import Server
 from licet.runs.schedules import Schedules
 
@@ -49,9 +49,7 @@ async def require_schedules(server: Server) -> Schedules:
     """
     schedules = server.runs.schedules
     if schedules is None:
-        raise SchedulesUnavailableError(
-            "Schedules need a database that outlives the process: a SqliteDb or a PostgresDb"
-        )
+        raise no_lasting_database()
     if not server.runs.started:
         logger.error("schedules need the app's lifespan, without which it is served here")
         raise _served_elsewhere()

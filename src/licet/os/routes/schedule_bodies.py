@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -38,7 +38,7 @@ class ScheduleFields:
 
     def applied_to(self, schedule: ScheduleRecord) -> ScheduleRecord:
         """A schedule with these fields."""
-        return replace(schedule, **{name: getattr(self, name) for name in self.__slots__})
+        return replace(schedule, **{each.name: getattr(self, each.name) for each in fields(self)})
 
 
 async def read_new_schedule(request: Request) -> ScheduleFields:
