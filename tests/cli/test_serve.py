@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,25 @@ def test_a_served_agent_answers_a_minted_token_and_nobody_else(
     assert ('"GET /agents HTTP/1.1" 401' in process.output) is ("--no-access-log" not in options)
     assert "BEGIN PRIVATE" not in process.output
     assert "eyJ" not in process.output
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one process", "workers"])
+def test_the_log_is_json_where_it_is_asked_for(
+    cli: Cli, folder: Path, options: Sequence[str]
+) -> None:
+    write(folder, "small.py", guarded() + APP)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = licet("serve", "small:app", "--port", str(port), "--log-format", "json", *options)
+    with running(command, cwd=folder) as process:
+        process.wait_until_serving(f"{url}/health")
+        headers = {**mint(cli, "agents:read"), "X-Request-ID": "r-7"}
+        assert httpx.get(f"{url}/agents", headers=headers).status_code == 200
+    # Workers begin to write before they have been told how.
+    lines = [json.loads(line) for line in process.lines if line.startswith("{")]
+    (access,) = [line for line in lines if line.get("request_id") == "r-7"]
+    assert (access["path"], access["status"]) == ("/agents", 200)
+    assert access["principal"] == "default|alice"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_agents_run_in_a_program() -> None:
             """agents id name description version db authorization authorization_config
             authorizers audit user_isolation cors_allowed_origins base_app lifespan settings""",
         ),
-        (AgentOS.serve, "self app host port reload workers access_log"),
+        (AgentOS.serve, "self app host port reload workers access_log log_format"),
     ],
 )
 def test_the_documented_parameters_are_these(thing: object, names: str) -> None:

@@ -34,6 +34,7 @@ from licet.db.base import Store
 from licet.db.records import BegunRun, RunStatus
 from licet.db.work_records import JobRecord, Once, QueueLimits
 from licet.errors import LicetError
+from licet.log_context import RunInLog
 
 logger = logging.getLogger(__name__)
 
@@ -233,6 +234,12 @@ class AgentRun:
             asyncio.CancelledError: the run was cancelled; it is stored as such, with the reason,
                 unless it was left.
         """
+        principal = self.request.principal
+        owner = None if principal is None else principal.owner
+        with RunInLog(self.request.run_id, principal=owner):
+            return await self._finish(steps)
+
+    async def _finish(self, steps: Steps) -> RunOutput:
         progress = Progress(messages=[])
         try:
             answer = await self._work(progress, steps)

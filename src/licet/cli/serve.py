@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ def serve(
     access_log: Annotated[
         bool, typer.Option("--access-log/--no-access-log", help="A line for each request.")
     ] = True,
+    log_format: Annotated[
+        Literal["text", "json"] | None,
+        typer.Option(help="Lines for people, or JSON for programs.", show_default="text"),
+    ] = None,
 ) -> None:
     """Serve an AgentOS until stopped."""
     from licet.cli.served import APP, TARGET_VARIABLE
@@ -39,7 +43,15 @@ def serve(
     agent_os = load_agent_os(target)
     agent_os.get_app()
     if not reload and workers == 1:
-        agent_os.serve(host=host, port=port, access_log=access_log)
+        agent_os.serve(host=host, port=port, access_log=access_log, log_format=log_format)
         return
     os.environ[TARGET_VARIABLE] = target
-    agent_os.serve(APP, host=host, port=port, reload=reload, workers=workers, access_log=access_log)
+    agent_os.serve(
+        APP,
+        host=host,
+        port=port,
+        reload=reload,
+        workers=workers,
+        access_log=access_log,
+        log_format=log_format,
+    )

@@ -22,6 +22,7 @@ from licet.os.chain import guard, protect
 from licet.os.config import AuthorizationConfig, Settings
 from licet.os.explaining import Explainer
 from licet.os.judgement import Judge
+from licet.os.log_config import LogFormat
 from licet.os.open_requests import OpenRequests
 from licet.os.openapi import describe
 from licet.os.policy import Policy, build_policy
@@ -279,6 +280,7 @@ class AgentOS:
         reload: bool = False,
         workers: int | None = None,
         access_log: bool = True,
+        log_format: LogFormat | None = None,
     ) -> None:
         """Serve until stopped.
 
@@ -289,6 +291,8 @@ class AgentOS:
             reload: start anew whenever a file changes.
             workers: how many processes.
             access_log: a line for each request.
+            log_format: lines for people (``text``) or for programs (``json``); that of the settings
+                when absent.
         """
         serve(
             self.get_app() if app is None else app,
@@ -297,6 +301,7 @@ class AgentOS:
             reload=reload,
             workers=workers,
             access_log=access_log,
+            log_format=log_format or self._server.settings.log_format,
             settings=self._server.settings,
         )
 

@@ -11,6 +11,7 @@ from licet.authn.issuer import IssuerSettings, TrustedIssuer
 from licet.authn.key_fetching import KeyFetching
 from licet.authn.token_source import TokenSource
 from licet.errors import ConfigurationError
+from licet.os.log_config import LOG_FORMATS, LogFormat
 from licet.os.middleware.client_address import proxy_networks
 from licet.runs.executor import Heartbeat
 from licet.runs.run_queue import RunQueue
@@ -115,9 +116,12 @@ class Settings:
             each process a thread.
         trusted_proxies: addresses and networks of the proxies that may say, in
             ``X-Forwarded-For`` and ``X-Forwarded-Proto``, for whom they speak; none by default.
+        log_format: lines of the log for people (``text``), or for programs (``json``), where
+            ``AgentOS.serve`` or ``licet serve`` serves.
 
     Raises:
-        ConfigurationError: a trusted proxy is neither an address nor a network, or is everybody.
+        ConfigurationError: a trusted proxy is neither an address nor a network, or is everybody;
+            or there is no such ``log_format``.
     """
 
     max_body_bytes: int = 10 * 1024 * 1024
@@ -133,7 +137,12 @@ class Settings:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     max_schedules: int = 100
     trusted_proxies: Sequence[str] = ()
+    log_format: LogFormat = "text"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trusted as early as it is written."""
         proxy_networks(self.trusted_proxies)
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigurationError(
+                f"log_format is {self.log_format!r}; it is one of {', '.join(LOG_FORMATS)}"
+            )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fastapi.routing import APIRouter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from licet.log_context import PRINCIPAL
 from licet.os.auditing import Auditing
 from licet.os.body_limit import limit_body
 from licet.os.caller import SCOPE_KEY
@@ -50,6 +51,9 @@ class Gate:
             return
         scope.setdefault("router", self._router)
         judgement = await self._judge.judge(scope)
+        principal = judgement.principal
+        # Always: in a mounted app, what was known of the request before is another decision's.
+        PRINCIPAL.set(None if principal is None else principal.owner)
         refusal = await self._auditing.record(scope, judgement)
         answer = refusal or judgement.answer
         if isinstance(answer, Denial):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from copy import deepcopy
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from licet.errors import ConfigurationError
 from licet.os.config import Settings
-from licet.request_id import RequestIdFilter
-
-_PREFIX = "%(levelprefix)s [%(request_id)s]"
+from licet.os.log_config import LogFormat, log_config
 
 
 def serve(
@@ -28,6 +23,7 @@ def serve(
     reload: bool,
     workers: int | None,
     access_log: bool,
+    log_format: LogFormat,
     settings: Settings,
 ) -> None:
     """Serve an app until stopped.
@@ -50,7 +46,7 @@ def serve(
         reload=reload,
         workers=workers,
         access_log=access_log,
-        log_config=_log_config(),
+        log_config=log_config(log_format),
         http=http_protocol(),
         # The setting is named after the other parser, and read by ours too: settings of uvicorn's
         # own are all that reaches new processes.
@@ -66,20 +62,3 @@ def http_protocol() -> str:
     """Uvicorn's ``http``: our bounded reading of httptools, or what bounds headers by itself."""
     found = find_spec("httptools") is not None
     return "licet.os.http_protocol:BoundedHttpProtocol" if found else "auto"
-
-
-def _log_config() -> dict[str, Any]:
-    """Uvicorn's, in which Licet's own lines are seen too: why something was denied, for one.
-
-    Each line tells the request in which it was written. A program that has its own way of logging
-    keeps it, and may add the filter to it.
-    """
-    config = deepcopy(uvicorn.config.LOGGING_CONFIG)
-    config["filters"] = {"request_id": {"()": RequestIdFilter}}
-    for handler in config["handlers"].values():
-        handler["filters"] = ["request_id"]
-    for formatter in config["formatters"].values():
-        formatter["fmt"] = formatter["fmt"].replace("%(levelprefix)s", _PREFIX, 1)
-    if not logging.getLogger("licet").hasHandlers():
-        config["loggers"]["licet"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    return config
