@@ -77,7 +77,7 @@ class TestRefusals:
             router.get("/secrets")(lambda: "all of them")
             return router
 
-        monkeypatch.setattr("licet.os.agent_os._ROUTES", (careless,))
+        monkeypatch.setattr("licet.os.routers._MAKERS", (careless,))
         with pytest.raises(ConfigurationError, match="GET /secrets declares no permission"):
             World().agent_os().get_app()
 

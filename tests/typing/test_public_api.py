@@ -68,7 +68,8 @@ def test_agents_run_in_a_program() -> None:
         (
             AgentOS,
             """agents id name description version db authorization authorization_config
-            authorizers audit user_isolation cors_allowed_origins base_app lifespan settings""",
+            authorizers audit user_isolation cors_allowed_origins base_app lifespan settings
+            telemetry""",
         ),
         (AgentOS.serve, "self app host port reload workers access_log log_format"),
     ],

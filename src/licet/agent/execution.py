@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from licet.agent.observer import UNOBSERVED, RunObserver
 from licet.agent.run_request import RunRequest
 from licet.db.work_records import JobRecord
 
@@ -56,6 +57,7 @@ class Execution:
         lost: asked before the run begins and before each call of tools.
         leave: makes what a run leaves that pauses; None: nobody goes on with it but who has it.
         next_event_index: the index that the next event gets.
+        observer: looks on.
     """
 
     executor_id: str | None = None
@@ -64,6 +66,7 @@ class Execution:
     lost: Lost = nobody_loses
     leave: Leave | None = None
     next_event_index: Callable[[], int] = _no_index
+    observer: RunObserver = UNOBSERVED
 
 
 BY_ITSELF = Execution()

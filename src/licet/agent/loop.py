@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from licet.agent.observer import UNOBSERVED, RunObserver
 from licet.agent.output import Metrics, RunOutput, ToolExecution
 from licet.agent.output_schema import OutputSchema
 from licet.agent.steps import PLAIN_STEPS, ModelTurn, Steps, Superseded
@@ -52,6 +53,7 @@ class Task:
     retries: int = 0
     steps: Steps = PLAIN_STEPS
     check: Callable[[], Awaitable[None]] = always
+    observer: RunObserver = UNOBSERVED
 
 
 @dataclass(slots=True)
@@ -152,6 +154,7 @@ async def _use_tools(
         budget=budget,
         steps=task.steps,
         tell=tell,
+        observer=task.observer,
     )
     progress.tools.extend(done)
     progress.decided = ()
@@ -182,13 +185,16 @@ async def _ask(
     async def ask(superseded: Superseded | None) -> ModelTurn:
         begin = tell.now()
         tell.model_asked(superseded)
-        response = await _respond(task, request, progress, tell)
-        shown_at = tell.first_text_at
-        first_token_seconds = (
-            shown_at - begin if shown_at is not None and shown_at >= begin else None
-        )
+        with task.observer.model_call(task.model, streamed=tell.listening) as observed:
+            response = await _respond(task, request, progress, tell)
+            shown_at = tell.first_text_at
+            first_token_seconds = (
+                shown_at - begin if shown_at is not None and shown_at >= begin else None
+            )
+            turn = ModelTurn(response, first_token_seconds)
+            observed.came_to(turn)
         tell.model_answered(response.usage, first_token_seconds=first_token_seconds)
-        return ModelTurn(response, first_token_seconds)
+        return turn
 
     turn = await task.steps.model(ask)
     if progress.first_token_seconds is None:

@@ -234,10 +234,16 @@ class AgentRun:
             asyncio.CancelledError: the run was cancelled; it is stored as such, with the reason,
                 unless it was left.
         """
-        principal = self.request.principal
+        principal, observer = self.request.principal, self._execution.observer
         owner = None if principal is None else principal.owner
-        with RunInLog(self.request.run_id, principal=owner):
-            return await self._finish(steps)
+        with (
+            RunInLog(self.request.run_id, principal=owner),
+            observer.run(self.agent, self.request) as observed,
+        ):
+            try:
+                return await self._finish(steps)
+            finally:
+                observed.came_to(self.output)
 
     async def _finish(self, steps: Steps) -> RunOutput:
         progress = Progress(messages=[])
@@ -330,6 +336,7 @@ class AgentRun:
             retries=agent.retries,
             steps=steps,
             check=self._check,
+            observer=self._execution.observer,
         )
         answer = await run_loop(task, progress, self._tell)
         # Something on the way may have taken the cancellation for its own (wait_for, a tool).

@@ -20,7 +20,8 @@ from licet.request_id import REQUEST_ID
 class RunRequest:
     """What is asked of an agent. ``owner`` is whose session it is; "" is nobody's.
 
-    ``request_id`` is that of the HTTP request in which this is made, if it is made in one.
+    ``request_id`` is that of the HTTP request in which this is made, if it is made in one;
+    ``trace_context`` is what a durable run brings along for whoever observes it.
     """
 
     input: RunInput
@@ -34,6 +35,7 @@ class RunRequest:
     dependencies: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     output_schema: OutputSchema | None = None
+    trace_context: Mapping[str, str] | None = None
 
 
 def asked(agent: AgentSettings, request: RunRequest, *, began: float) -> RunOutput:

@@ -13,6 +13,7 @@ import msgspec
 
 from licet.agent.decisions import arguments_of, user_fields
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
+from licet.agent.observer import UNOBSERVED, RunObserver
 from licet.agent.output import ToolExecution
 from licet.agent.steps import Steps
 from licet.agent.telling import Teller
@@ -56,6 +57,7 @@ async def call_tools(
     budget: ToolBudget,
     steps: Steps,
     tell: Teller,
+    observer: RunObserver = UNOBSERVED,
 ) -> list[ToolExecution]:
     """Run all calls of one turn at the same time. Answers one execution a call, in their order.
 
@@ -91,6 +93,7 @@ async def call_tools(
             context=replace(context, idempotency_key=f"{context.run_id}-{turn}-{position}"),
             allowed=allowed,
             tell=tell,
+            observer=observer,
         )
         plans.append(steps.tool(making))
     return await _all(plans)
@@ -170,6 +173,7 @@ async def _call(
     context: RunContext,
     allowed: bool,
     tell: Teller,
+    observer: RunObserver,
 ) -> ToolExecution:
     started, function = before or _started(call, tell), functions.get(call.function.name)
     if function is not None:
@@ -179,7 +183,12 @@ async def _call(
     tell.tool_started(started)
     begin = tell.now()
     result = await _result(
-        call, before=before, functions=functions, context=context, allowed=allowed
+        call,
+        before=before,
+        functions=functions,
+        context=context,
+        allowed=allowed,
+        observer=observer,
     )
     end = tell.now()
     ended = msgspec.structs.replace(
@@ -199,6 +208,7 @@ async def _result(
     functions: Mapping[str, Function],
     context: RunContext,
     allowed: bool,
+    observer: RunObserver,
 ) -> ToolResult:
     function = functions.get(call.function.name)
     if function is None:
@@ -207,14 +217,23 @@ async def _result(
     if not allowed:
         return _refusal("The limit of tool calls for this run is reached. Answer without tools.")
     if before is not None and _may_be_made(function, before):
-        return await function.call(arguments_of(call, before), context)
+        return await _made(function, arguments_of(call, before), context, call.id, observer)
     if function.requirement is None:
-        return await function.call(call.function.arguments, context)
+        return await _made(function, call.function.arguments, context, call.id, observer)
     try:
         function.parse_arguments(call.function.arguments)
     except ToolArgumentsError as error:
         return _refusal(str(error))
     return _refusal("The call was not made: nobody has decided about it. Ask for it anew.")
+
+
+async def _made(
+    function: Function, arguments: str, context: RunContext, call_id: str, observer: RunObserver
+) -> ToolResult:
+    with observer.tool_call(function.name, call_id=call_id) as observed:
+        result = await function.call(arguments, context)
+        observed.came_to(result)
+    return result
 
 
 def _may_be_made(function: Function, decided: ToolExecution) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from licet.db.backend import Backend
@@ -73,7 +74,9 @@ class OwnReader:
         loop = asyncio.get_running_loop()
         query = self._backend.guarded_read(query, None)
         try:
-            answer = loop.run_in_executor(self._thread, self._read, query)
+            # With its context: whoever watches statements sees for whom they are.
+            context = copy_context()
+            answer = loop.run_in_executor(self._thread, context.run, self._read, query)
         except RuntimeError as error:
             raise StorageError(f"database {self._backend.id!r} is closed") from error
         return await answer

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from licet.db.access import THE_SERVER
@@ -233,7 +234,9 @@ class _OpenParts:
     async def read(self, query: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            answer = loop.run_in_executor(self._readers, self._read, query)
+            # With its context: whoever watches statements sees for whom they are.
+            context = copy_context()
+            answer = loop.run_in_executor(self._readers, context.run, self._read, query)
         except RuntimeError as error:
             raise StorageError(f"database {self._backend.id!r} is closed") from error
         return await answer

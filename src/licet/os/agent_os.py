@@ -23,24 +23,13 @@ from licet.os.config import AuthorizationConfig, Settings
 from licet.os.explaining import Explainer
 from licet.os.judgement import Judge
 from licet.os.log_config import LogFormat
+from licet.os.observer import UNOBSERVED_SERVER, Telemetry
 from licet.os.open_requests import OpenRequests
 from licet.os.openapi import describe
 from licet.os.policy import Policy, build_policy
 from licet.os.problems import add_error_handlers
 from licet.os.query_filter import keep_queries_out_of_the_log
-from licet.os.routes.agent_runs import agent_run_routes
-from licet.os.routes.agents import agent_routes
-from licet.os.routes.approvals import approval_routes
-from licet.os.routes.audit import audit_routes
-from licet.os.routes.authz import authz_routes
-from licet.os.routes.core import core_routes
-from licet.os.routes.health import health_routes
-from licet.os.routes.logout import logout_routes
-from licet.os.routes.revocations import revocation_routes
-from licet.os.routes.run_events import run_event_routes
-from licet.os.routes.schedules import schedule_routes
-from licet.os.routes.service_accounts import service_account_routes
-from licet.os.routes.sessions import session_routes
+from licet.os.routers import own_routers
 from licet.os.server import Server, agents_by_id
 from licet.os.serving import serve
 from licet.os.starting import check_durable, check_routes, start_parts
@@ -53,21 +42,6 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | N
 """What runs around the life of an app; what it yields becomes the app's state."""
 
 _DEFAULT_DB_FILE = ".licet/licet.db"
-_ROUTES = (
-    core_routes,
-    health_routes,
-    agent_routes,
-    agent_run_routes,
-    run_event_routes,
-    session_routes,
-    approval_routes,
-    schedule_routes,
-    service_account_routes,
-    revocation_routes,
-    logout_routes,
-    audit_routes,
-    authz_routes,
-)
 
 
 class AgentOS:
@@ -93,6 +67,7 @@ class AgentOS:
             until they are mapped.
         lifespan: entered when the app starts, left when it stops.
         settings: limits and times.
+        telemetry: traces and metrics, ``licet.telemetry.Telemetry()``; none by default.
 
     Raises:
         ConfigurationError: a setting would open a door, or cannot be used.
@@ -116,6 +91,7 @@ class AgentOS:
         base_app: FastAPI | None = None,
         lifespan: Lifespan | None = None,
         settings: Settings | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if authorization_config is not None and not authorization:
             raise ConfigurationError(
@@ -148,6 +124,11 @@ class AgentOS:
             settings=settings,
             auditing=build_auditing(audit or AuditConfig(), db=default_db, os_id=self.id),
             open_requests=OpenRequests(self._lost),
+            observer=(
+                UNOBSERVED_SERVER
+                if telemetry is None
+                else telemetry.observer(service_name=self.id, service_version=version)
+            ),
         )
         if authorization:
             self._authorize(authorizers=authorizers, user_isolation=user_isolation)
@@ -324,8 +305,7 @@ class AgentOS:
         if docs:
             open_docs(app)
         self._table = self._new_table(app)
-        routers = [make(server) for make in _ROUTES]
-        add_routes(app, routers, self._table)
+        add_routes(app, own_routers(server), self._table)
         add_error_handlers(app)
         describe(app, self._table, admin_scope=self._config.admin_scope)
         self._guard(app)
@@ -335,6 +315,8 @@ class AgentOS:
             auditing=server.auditing,
             cors_allowed_origins=self.cors_allowed_origins,
             trusted_proxies=server.settings.trusted_proxies,
+            observer=server.observer,
+            load=server.load,
         )
         # Starlette types "state or nothing" as a union of two lifespans.
         app.router.lifespan_context = self._wrapped(app.router.lifespan_context)  # type: ignore[assignment]
@@ -367,6 +349,7 @@ class AgentOS:
             auditing=server.auditing,
             open_requests=server.open_requests,
             max_body_bytes=server.settings.max_body_bytes,
+            observer=server.observer,
         )
 
     def _wrapped(self, inner: Lifespan) -> Lifespan:
@@ -380,6 +363,7 @@ class AgentOS:
             check_routes(self._table, server.policy, server.trust)
             check_durable(server.agents.values(), server.db_of)
             async with AsyncExitStack() as stack:
+                await stack.enter_async_context(server.observer.serving(server.refresh_load))
                 await start_parts(
                     stack, dbs=server.dbs.values(), trust=server.trust, auditing=server.auditing
                 )

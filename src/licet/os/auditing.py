@@ -200,11 +200,7 @@ def _event(
     *,
     kind: EventKind = EventKind.REQUEST,
 ) -> AuditEvent:
-    principal, guarded, ruling = judgement.principal, judgement.guarded, judgement.ruling
-    rule = judgement.rule
-    wanted = ruling.request.permission if ruling is not None else None
-    if wanted is None and rule is not None and rule.permissions:
-        wanted = rule.permissions[0]
+    principal, guarded, wanted = judgement.principal, judgement.guarded, judgement.permission
     resource_id = None
     if wanted is not None and wanted.id_param is not None and guarded is not None:
         resource_id = storable_text(str(guarded.path_params.get(wanted.id_param, "")))

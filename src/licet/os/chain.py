@@ -4,6 +4,7 @@ request
   → id                    a name for it: in the answer, in what it starts, and in the log
   → client's address      where proxies are trusted: the one that they speak for
   → headers for browsers  answers are what they say; pages are shown in no frame
+  → the observer          where there is telemetry: the request's span begins; it changes nothing
   → unforeseen errors     Starlette's own answer: 500
   → CORS                  browsers of allowed origins may read the answers, also the refusals
   → loopback only         where authorization is off: this machine, and nobody else
@@ -20,7 +21,7 @@ request
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -36,6 +37,7 @@ from licet.os.middleware.client_address import ClientAddressMiddleware
 from licet.os.middleware.html_headers import HtmlHeadersMiddleware
 from licet.os.middleware.loopback import LoopbackOnlyMiddleware
 from licet.os.middleware.request_id import RequestIdMiddleware
+from licet.os.observer import Load, Observer
 from licet.os.open_requests import OpenRequests
 from licet.os.trust import Trust
 
@@ -47,6 +49,7 @@ def guard(
     auditing: Auditing,
     open_requests: OpenRequests,
     max_body_bytes: int,
+    observer: Observer,
 ) -> None:
     """Put the gate into an app's router: the innermost part of the chain."""
     app.router.middleware_stack = Gate(
@@ -55,6 +58,7 @@ def guard(
         auditing=auditing,
         open_requests=open_requests,
         max_body_bytes=max_body_bytes,
+        observer=observer,
     )
 
 
@@ -65,6 +69,8 @@ def protect(
     auditing: Auditing,
     cors_allowed_origins: Sequence[str],
     trusted_proxies: Sequence[str],
+    observer: Observer,
+    load: Callable[[], Load],
 ) -> None:
     """Put the chain around an app that is guarded. Without trust: loopback only.
 
@@ -100,6 +106,7 @@ def protect(
             max_age=600,
         )
     guard_docs(app)
+    observer.watch(app, load)
     _stand_around(app, trusted_proxies)
 
 

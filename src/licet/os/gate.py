@@ -15,6 +15,7 @@ from licet.os.body_limit import limit_body
 from licet.os.caller import SCOPE_KEY
 from licet.os.denial import Denial
 from licet.os.judgement import Judge
+from licet.os.observer import UNOBSERVED_SERVER, Observer
 from licet.os.open_requests import OpenRequests
 
 
@@ -27,6 +28,7 @@ class Gate:
         auditing: records what was decided.
         open_requests: where what is being answered is noted.
         max_body_bytes: what a request may bring; more is refused before it is read.
+        observer: looks on while it is decided.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Gate:
         auditing: Auditing,
         open_requests: OpenRequests,
         max_body_bytes: int,
+        observer: Observer = UNOBSERVED_SERVER,
     ) -> None:
         self._router = router
         self._judge = judge
         self._auditing = auditing
         self._open_requests = open_requests
         self._max_body_bytes = max_body_bytes
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one request, or refuse it."""
@@ -50,7 +54,9 @@ class Gate:
             await self._router.app(scope, receive, send)
             return
         scope.setdefault("router", self._router)
-        judgement = await self._judge.judge(scope)
+        with self._observer.decision(scope) as observed:
+            judgement = await self._judge.judge(scope)
+            observed.came_to(judgement)
         principal = judgement.principal
         # Always: in a mounted app, what was known of the request before is another decision's.
         PRINCIPAL.set(None if principal is None else principal.owner)

@@ -17,6 +17,7 @@ from licet.os.auditing import Auditing, build_auditing
 from licet.os.chain import guard
 from licet.os.config import AuthorizationConfig, Settings
 from licet.os.judgement import Judge
+from licet.os.observer import UNOBSERVED_SERVER
 from licet.os.open_requests import OpenRequests
 from licet.os.policy import build_policy
 from licet.os.starting import check_routes, start_parts
@@ -71,6 +72,7 @@ def guard_own_app(
         auditing=auditing,
         open_requests=open_requests,
         max_body_bytes=settings.max_body_bytes,
+        observer=UNOBSERVED_SERVER,
     )
     inner = app.router.lifespan_context
 

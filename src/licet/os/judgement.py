@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from licet.authn.base import Authenticated, Authentication, BadCredentials, Unavailable
 from licet.authn.principal import Principal
+from licet.authz.permission import Permission
 from licet.os.caller import ANYBODY, OPEN, Caller
 from licet.os.denial import Denial
 from licet.os.matching import Matched, match
@@ -50,6 +51,14 @@ class Judgement:
         return None if self.guarded is None else self.guarded.rule
 
     @property
+    def permission(self) -> Permission | None:
+        """What was asked of the caller: what settled it, else the first that the route needs."""
+        if self.ruling is not None and self.ruling.request.permission is not None:
+            return self.ruling.request.permission
+        rule = self.rule
+        return rule.permissions[0] if rule is not None and rule.permissions else None
+
+    @property
     def is_unasked(self) -> bool:
         """Whether nobody was asked who they are: the route is public, or authorization is off."""
         return self.answer is ANYBODY or self.answer is OPEN
@@ -72,18 +81,22 @@ class Judge:
     async def judge(self, scope: Scope) -> Judgement:
         """The judgement of a request that was authenticated. Reads nothing of its body."""
         matched = match(self._router, scope)
-        policy = self._policy
-        if policy is None:
-            return Judgement(
-                answer=OPEN, settled_by="open", reason="authorization is off", matched=matched
-            )
         guarded = None
         if matched is not None:
             guarded = self._table.guarded(matched.route, matched.scope, matched.path_params)
-            if guarded.rule is not None:
-                if guarded.rule.public:
-                    return _public(matched, guarded)
-                policy.learn(guarded.rule)
+        policy = self._policy
+        if policy is None:
+            return Judgement(
+                answer=OPEN,
+                settled_by="open",
+                reason="authorization is off",
+                matched=matched,
+                guarded=guarded,
+            )
+        if matched is not None and guarded is not None and guarded.rule is not None:
+            if guarded.rule.public:
+                return _public(matched, guarded)
+            policy.learn(guarded.rule)
         answer = _identified(policy, scope[AUTHENTICATION_KEY])
         if isinstance(answer, Judgement):
             return _at(answer, matched, guarded)

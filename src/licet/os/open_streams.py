@@ -19,6 +19,11 @@ class OpenStreams:
         self.patience_seconds = patience_seconds
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def count(self) -> int:
+        """How many are being sent."""
+        return len(self._tasks)
+
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Inside of the block the current task sends a stream."""

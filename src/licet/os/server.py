@@ -16,13 +16,19 @@ from licet.authn.issuer import TrustedIssuer
 from licet.authn.principal import Principal
 from licet.authz.permission import Permission
 from licet.db.base import Db, Store
-from licet.errors import ConfigurationError, NotFoundError, StorageUnavailableError
+from licet.errors import (
+    ConfigurationError,
+    NotFoundError,
+    StorageError,
+    StorageUnavailableError,
+)
 from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.caller import Caller
 from licet.os.config import DEFAULT_AUTHORITY_TTL, Settings
 from licet.os.explaining import Explainer
 from licet.os.giving import Giving
+from licet.os.observer import UNOBSERVED_SERVER, Load, Observer
 from licet.os.open_requests import OpenRequests
 from licet.os.open_streams import OpenStreams
 from licet.os.policy import RUN_AGENT, Policy
@@ -60,6 +66,7 @@ class Server:
     settings: Settings
     auditing: Auditing
     open_requests: OpenRequests
+    observer: Observer = UNOBSERVED_SERVER
     policy: Policy | None = None
     trust: Trust | None = None
     authority_ttl: timedelta = DEFAULT_AUTHORITY_TTL
@@ -67,6 +74,7 @@ class Server:
     explainer: Explainer | None = None
     instantiated_at: float = field(default_factory=time.time)
     _runner: Runner | None = field(default=None, init=False, repr=False)
+    _runs_waiting: int | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def dbs(self) -> Mapping[str, Db]:
@@ -121,6 +129,7 @@ class Server:
                 grace_seconds=settings.shutdown_grace_seconds,
                 events_kept_seconds=settings.events_kept_seconds,
             ),
+            observer=self.observer,
         )
 
     def lost(self, principal: Principal | None) -> str | None:
@@ -144,6 +153,25 @@ class Server:
     def stream(self, body: AsyncIterator[bytes]) -> EventStream:
         """An answer of events."""
         return EventStream(body, streams=self.streams)
+
+    def load(self) -> Load:
+        """What is under way, as far as it is known without asking a database."""
+        runner = self._runner
+        return Load(
+            runs_at_work=0 if runner is None else runner.at_work,
+            runs_waiting=self._runs_waiting,
+            open_streams=self.streams.count,
+        )
+
+    async def refresh_load(self) -> None:
+        """Count the runs that wait. Where that cannot be read it is not known any more."""
+        if self._runner is None:
+            return
+        try:
+            self._runs_waiting = await self._runner.waiting()
+        except StorageError as error:
+            logger.warning("the runs that wait cannot be counted at present: %s", error)
+            self._runs_waiting = None
 
     def end_revoked(self) -> None:
         """End what principals have going whose authority is gone: first runs, then requests."""

@@ -11,6 +11,7 @@ import msgspec
 
 from licet.agent.agent import Agent
 from licet.agent.execution import Execution, Stop
+from licet.agent.observer import RunObserver
 from licet.agent.output import RunOutput
 from licet.agent.run import AgentRun
 from licet.agent.steps import KeptError
@@ -44,12 +45,14 @@ class Workshop:
         executor_id: this process.
         authority: what a snapshot is worth.
         heard: waits until this process is heard of in a database.
+        observer: looks on while they work.
     """
 
     engine: DurableEngine
     executor_id: str
     authority: RunAuthority
     heard: Callable[[str], Awaitable[None]]
+    observer: RunObserver
 
 
 class Attempt:
@@ -93,6 +96,7 @@ class Attempt:
                 lost=lambda: shop.authority.lost_by(snapshot, principal, agent.id),
                 leave=lambda _: left_by(job, snapshot, shop.authority),
                 next_event_index=lambda: self._events.next_index,
+                observer=shop.observer,
             ),
             resumed=decided,
         )

@@ -12,6 +12,7 @@ from typing import Any
 from licet.agent.agent import Agent
 from licet.agent.decisions import approved
 from licet.agent.execution import Execution, Stop
+from licet.agent.observer import UNOBSERVED, RunObserver
 from licet.agent.output import RunOutput
 from licet.agent.run import AgentRun
 from licet.agent.run_request import RunRequest
@@ -64,6 +65,7 @@ class DurableRuns:
         logs: where readers of this process find what is worked on here.
         heard: waits until this process is heard of in a database.
         slots: how many may work here at once.
+        observer: looks on while they work.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class DurableRuns:
         logs: RunLogs,
         heard: Callable[[str], Awaitable[None]],
         slots: int,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
         self._engine = engine
         self._executor_id = executor_id
@@ -85,7 +88,11 @@ class DurableRuns:
         self._authority = authority
         self._logs = logs
         self._shop = Workshop(
-            engine=engine, executor_id=executor_id, authority=authority, heard=heard
+            engine=engine,
+            executor_id=executor_id,
+            authority=authority,
+            heard=heard,
+            observer=observer,
         )
         self._slots = asyncio.Semaphore(slots)
         self._claimed: set[str] = set()
@@ -119,7 +126,8 @@ class DurableRuns:
             StorageError: it could not be stored.
         """
         now = time.time()
-        job = job_of(request, snapshot=snapshot, now=now)
+        trace_context = self._shop.observer.trace_context()
+        job = job_of(request, snapshot=snapshot, trace_context=trace_context, now=now)
         run = AgentRun(agent, request, store=store, execution=Execution(durable=True, began=now))
         return await run.enqueue(job, limits=limits, once=once)
 
@@ -140,6 +148,11 @@ class DurableRuns:
     def launched(self) -> bool:
         """Whether the engine is at work."""
         return self._launched
+
+    @property
+    def count(self) -> int:
+        """How many runs are at work here."""
+        return len(self._active)
 
     @property
     def has_room(self) -> bool:

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from licet.agent.agent import Agent
 from licet.agent.execution import Execution, Stop
+from licet.agent.observer import UNOBSERVED, RunObserver
 from licet.authn.principal import Principal
 from licet.db.base import Db, Store
 from licet.db.records import RunRecord, RunStatus
@@ -67,6 +68,7 @@ class Runner:
         authority: whether what a principal started may go on.
         scheduled: the runs that schedules begin.
         settings: how runs are worked on.
+        observer: looks on while they work.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Runner:
         authority: RunAuthority,
         scheduled: ScheduledRuns,
         settings: RunnerSettings,
+        observer: RunObserver = UNOBSERVED,
     ) -> None:
         self.executor_id = new_executor_id()
         self.logs = RunLogs(keep_seconds=settings.events_kept_seconds)
@@ -86,6 +89,7 @@ class Runner:
         self._authority = authority
         self._scheduled = scheduled
         self._settings = settings
+        self._observer = observer
         self._started = False
         self.stopping = False
 
@@ -106,6 +110,7 @@ class Runner:
             logs=self.logs,
             heard=lambda db_id: self.desks[db_id].executor.heard(),
             slots=self._settings.queue.per_process,
+            observer=self._observer,
         )
         durable.on_slot_free = self._wake_all
         return durable
@@ -198,6 +203,7 @@ class Runner:
             lost=lost,
             leave=leaving(self._authority),
             next_event_index=next_event_index,
+            observer=self._observer,
         )
 
     def resumed_execution(
@@ -216,6 +222,7 @@ class Runner:
             lost=lambda: authority.lost_by(snapshot, principal, run.component_id),
             leave=lambda _: left_by(job, snapshot, authority),
             next_event_index=next_event_index,
+            observer=self._observer,
         )
 
     def cancel(self, run_id: str, reason: str) -> bool:
@@ -228,6 +235,19 @@ class Runner:
         """Stop the runs whose principal's authority is gone. Answers how many."""
         stopped = self.foreground.stop_revoked()
         return stopped + (0 if self.durable is None else self.durable.stop_revoked())
+
+    @property
+    def at_work(self) -> int:
+        """How many runs work in this process."""
+        return self.foreground.count + (0 if self.durable is None else self.durable.count)
+
+    async def waiting(self) -> int:
+        """How many durable runs wait, over all databases, for whichever process takes them.
+
+        Raises:
+            StorageError: a database cannot be read at present.
+        """
+        return sum([await db.work().waiting() for db in self._dbs.values()])
 
     async def events_of(self, run: RunRecord, store: Store) -> EventSource:
         """The events of a run that was found: as they are told, where they are kept; else replayed.

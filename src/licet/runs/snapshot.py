@@ -6,6 +6,7 @@ was, by which token (its id, never the token itself), and what that permitted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -98,7 +99,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A ``RunRequest`` without its principal."""
+    """A ``RunRequest`` without its principal. What was stored earlier has no ``trace_context``."""
 
     input: RunInput
     run_id: str
@@ -110,9 +111,12 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     dependencies: dict[str, Any] | None
     metadata: dict[str, Any] | None
     output_schema: dict[str, Any] | None
+    trace_context: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, request: RunRequest) -> StoredRequest:
+    def of(
+        cls, request: RunRequest, *, trace_context: Mapping[str, str] | None = None
+    ) -> StoredRequest:
         """What was asked. Only a client's schema can be kept: one of JSON, as theirs are."""
         schema = request.output_schema
         return cls(
@@ -126,6 +130,7 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             dependencies=_dict(request.dependencies),
             metadata=_dict(request.metadata),
             output_schema=None if schema is None else dict(schema.format.schema),
+            trace_context=_dict(trace_context),
         )
 
     def request(self, principal: Principal | None) -> RunRequest:
@@ -143,6 +148,7 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             dependencies=self.dependencies,
             metadata=self.metadata,
             output_schema=None if schema is None else OutputSchema.of(schema),
+            trace_context=self.trace_context,
         )
 
     def to_json(self) -> bytes:
@@ -166,13 +172,20 @@ class StoredRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return _decoded(stored, cls, "a request")
 
 
-def job_of(request: RunRequest, *, now: float, snapshot: Snapshot | None = None) -> JobRecord:
+def job_of(
+    request: RunRequest,
+    *,
+    now: float,
+    snapshot: Snapshot | None = None,
+    trace_context: Mapping[str, str] | None = None,
+) -> JobRecord:
     """What a run needs to be worked on, or gone on with, by any process.
 
     Args:
         request: the run.
         now: epoch seconds.
         snapshot: that of the request's principal, if it was taken earlier.
+        trace_context: where whoever goes on with it finds its trace.
 
     Raises:
         InvalidInputError: there is something in it that JSON cannot hold.
@@ -183,7 +196,7 @@ def job_of(request: RunRequest, *, now: float, snapshot: Snapshot | None = None)
     return JobRecord(
         run_id=request.run_id,
         principal_key="" if principal is None else principal.owner,
-        request=StoredRequest.of(request).to_json(),
+        request=StoredRequest.of(request, trace_context=trace_context).to_json(),
         snapshot=None if snapshot is None else snapshot.to_json(),
         created_at_us=int(now * 1_000_000),
     )
