@@ -21,6 +21,7 @@ from licet.agent import Agent
 from licet.audit.event import EventKind
 from licet.db.audit_records import AuditRecord
 from licet.os import AgentOS, AuditConfig, AuthorizationConfig, Settings
+from licet.telemetry import Telemetry
 from licet.testing import TokenFactory
 from tests.attack.forge import claims, forged
 from tests.support.live import DEADLINE_SECONDS, LiveServer, serve
@@ -187,6 +188,8 @@ def target(world: World | None = None, /, **config: Any) -> Iterator[Target]:
         # A table of attacks comes from one address.
         settings=Settings(max_failed_authentications=1_000_000),
         audit=AuditConfig(batch_seconds=0.00001),
+        # Whoever looks on sees no more than anybody may, and changes no answer.
+        telemetry=Telemetry(),
     )
     with made.served():
         yield made

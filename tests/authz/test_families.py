@@ -27,6 +27,7 @@ def test_the_table_of_licets_own_families() -> None:
         "audit": ({"read"}, False),
         "authz": ({"explain"}, False),
         "config": ({"read", "write"}, False),
+        "telemetry": ({"read"}, False),
         "metrics": ({"read", "write"}, False),
     }
 

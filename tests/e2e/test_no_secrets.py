@@ -17,6 +17,7 @@ import pytest
 
 from licet.testing import TokenFactory
 from tests.support.openai import scripted_openai
+from tests.support.otlp import Received, otlp_receiver
 from tests.support.process import Process, free_port, licet, running
 
 TOKENS = TokenFactory()
@@ -53,6 +54,7 @@ from licet.models.openai import OpenAIChat
 from licet.os import AgentOS, AuditConfig, AuthorizationConfig, TokenSource
 from licet.audit import FileSink, LogSink
 from licet.os.config import TrustedIssuer
+from licet.telemetry import Telemetry
 from licet.tools import tool
 
 
@@ -73,6 +75,7 @@ agent_os = AgentOS(
     agents=[Agent(id="one", model=OpenAIChat(id="gpt-test"), tools=[look, break_it])],
     db=SqliteDb("os.db"),
     authorization=True,
+    telemetry=Telemetry(),
     audit=AuditConfig(sinks=[FileSink("audit.jsonl"), LogSink()]),
     authorization_config=AuthorizationConfig(
         verification_keys=[open("public.pem").read()],
@@ -106,22 +109,25 @@ class Client:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, Process]]:
+def serving(folder: Path, log_format: str) -> Iterator[tuple[str, Process, Received]]:
     (folder / "program.py").write_text(PROGRAM)
     (folder / "public.pem").write_text(TOKENS.public_key)
     port = free_port()
-    with scripted_openai(json.loads(json.dumps(SCRIPT).replace("$KEY", API_KEY))) as model:
+    script = json.loads(json.dumps(SCRIPT).replace("$KEY", API_KEY))
+    with scripted_openai(script) as model, otlp_receiver() as received:
         environment = {
             "OPENAI_API_KEY": API_KEY,
             "OPENAI_BASE_URL": f"{model}/v1",
             "LICET_AUDIT_KEY": AUDIT_KEY,
             "SHARED_SECRET": HMAC_SECRET,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={API_KEY}",
         }
-        command = licet("serve", "program:app", "--port", str(port))
+        command = licet(*("serve", "program:app", "--port", str(port), "--log-format", log_format))
         with running(command, cwd=folder, env=environment) as process:
             url = f"http://127.0.0.1:{port}"
             process.wait_until_serving(f"{url}/health")
-            yield url, process
+            yield url, process, received
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -178,20 +184,24 @@ def a_full_run(client: Client) -> list[str]:
     client.call("DELETE", f"/service-accounts/{account['id']}", headers=bearer(admin))
     client.call("POST", run, data={"message": "hi"}, headers=bearer(account["token"]))
     client.call("GET", "/audit?limit=500", headers=bearer(admin))
+    client.call("GET", "/telemetry/metrics", headers=bearer(admin))
     tokens = [admin, user, poor, late, forged, by_secret]
     betraying = [part for token in tokens for part in parts(token)]
     return [*betraying, account["token"], API_KEY, AUDIT_KEY, HMAC_SECRET]
 
 
 @pytest.mark.timeout(120)
-def test_no_secret_stands_anywhere(tmp_path: Path) -> None:
-    with serving(tmp_path) as (url, process):
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_stands_anywhere(tmp_path: Path, log_format: str) -> None:
+    with serving(tmp_path, log_format) as (url, process, received):
         client = Client(url)
         hidden = a_full_run(client)
         in_force = process
     places = {
         "answers": "\n".join(client.seen).encode(),
         "log": in_force.output.encode(),
+        # What was left at the end was sent then: all of it has arrived.
+        "spans and numbers": b"".join(received.raw),
         **{
             file.name: file.read_bytes()
             for file in tmp_path.iterdir()
@@ -200,7 +210,13 @@ def test_no_secret_stands_anywhere(tmp_path: Path) -> None:
     }
     assert {"os.db", "audit.jsonl"} <= set(places)
     # The search finds what is there: else it would find nothing of what must not be.
-    for name, there in (("os.db", b"Seven is there"), ("audit.jsonl", b"token_expired")):
+    for name, there in (
+        ("os.db", b"Seven is there"),
+        ("audit.jsonl", b"token_expired"),
+        ("answers", b"gen_ai_client_token_usage"),
+        ("spans and numbers", b"execute_tool look"),
+        ("spans and numbers", b"licet.decisions"),
+    ):
         assert there in places[name]
     assert b"denied 401" in places["log"]
     for name, content in places.items():

@@ -13,6 +13,7 @@ import pytest
 from licet.authz.permission import Permission
 from licet.os.rules import Rule
 from licet.os.table import Entry
+from licet.telemetry import Telemetry
 from licet.testing import TokenFactory
 from tests.support.live import LiveServer, serve
 from tests.support.world import (
@@ -28,7 +29,11 @@ from tests.support.world import (
 
 TOKENS = IssuerTokens()
 WORLD = World(tokens=TOKENS)
-AGENT_OS = WORLD.agent_os(config={"issuer": ISSUER, "oidc_client_id": CLIENT_ID})
+AGENT_OS = WORLD.agent_os(
+    config={"issuer": ISSUER, "oidc_client_id": CLIENT_ID},
+    # Whoever looks on changes no answer; and there is one at /telemetry/metrics.
+    telemetry=Telemetry(),
+)
 ENTRIES = list(AGENT_OS.route_table().entries())
 OTHER_KEY = TokenFactory(fresh_key=True)
 
@@ -115,10 +120,11 @@ RECIPES = {
     "DELETE /revocations/{revocation_id}": Recipe(204),
     "POST /oidc/backchannel-logout": Recipe(200, logout),
     "GET /audit": Recipe(),
+    "GET /telemetry/metrics": Recipe(),
     "POST /authz/explain": Recipe(200, {"json": {"method": "GET", "path": "/agents"}}),
 }
 # Design: these are the organisation's, whoever made them.
-ORGANISATIONS = ("service_accounts", "revocations", "audit", "authz")
+ORGANISATIONS = ("service_accounts", "revocations", "audit", "authz", "telemetry")
 OBJECTS = {"agent_id": "alpha", "session_id": SESSION_ID, "run_id": RUN_ID}
 MANY_SCOPES = ("teams:run", "memories:write", "metrics:read", "traces:read")
 
@@ -198,7 +204,7 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 49
+    assert len(ENTRIES) == 50
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
     assert len(PUBLIC) == 10
     assert len(BY_ID) == 24
@@ -282,7 +288,7 @@ def test_a_scope_for_this_id_is_enough(server: LiveServer, entry: Entry) -> None
 @each(BY_ID + WHOLE + LISTING)
 def test_a_wildcard_scope_is_the_whole_family(server: LiveServer, entry: Entry) -> None:
     permission = permission_of(entry)
-    if permission.resource in {"config", "revocations", "audit", "authz"}:
+    if permission.resource in {"config", "revocations", "audit", "authz", "telemetry"}:
         scope = permission.scope  # families without ids have no wildcard
     else:
         scope = f"{permission.resource}:*:{permission.action}"

@@ -146,3 +146,13 @@ def test_a_request_that_is_no_json_is_refused_as_such(value: Any) -> None:
 def test_what_is_something_else_is_said_to_be_unreadable(kind: Any, stored: bytes) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
         kind.from_json(stored)
+
+
+def test_a_request_takes_its_place_in_a_trace_along_and_older_ones_have_none() -> None:
+    asked = RunRequest(input=RunInput("hi"), run_id="r", session_id="s")
+    place = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    traced = StoredRequest.of(asked, trace_context=place).to_json()
+    assert StoredRequest.from_json(traced).request(None).trace_context == place
+    untraced = StoredRequest.of(asked).to_json()
+    assert b"trace_context" not in untraced
+    assert StoredRequest.from_json(untraced).request(None).trace_context is None

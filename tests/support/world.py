@@ -32,6 +32,7 @@ FAMILIES = (
     "revocations",
     "audit",
     "authz",
+    "telemetry",
 )
 ISSUER, CLIENT_ID = "https://sso.test", "licet-at-sso"
 

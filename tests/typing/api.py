@@ -20,6 +20,7 @@ from licet.db.postgres import PostgresDb
 from licet.db.sqlite import SqliteDb
 from licet.models.openai import OpenAIChat
 from licet.os import AgentOS, AuthorizationConfig, Settings
+from licet.telemetry import Telemetry
 from licet.testing import CallTools, Say, ScriptedModel, TokenFactory
 from licet.tools import Function, Toolkit, tool
 from licet.tools.websearch import WebSearchTools
@@ -106,7 +107,8 @@ def every_parameter_of_a_server(agent: Agent, public_key: str) -> AgentOS:
         cors_allowed_origins=["https://chat.example"],
         base_app=FastAPI(title="Mine"),
         lifespan=lifespan,
-        settings=Settings(docs=False, max_body_bytes=1024),
+        settings=Settings(docs=False, max_body_bytes=1024, log_format="json"),
+        telemetry=Telemetry(endpoint="http://127.0.0.1:4318", trust_trace_context=True),
     )
     assert_type(os.get_app(), FastAPI)
     return os

@@ -102,7 +102,7 @@ def test_a_module_can_be_imported_and_what_it_offers_is_there_and_sorted(name: s
 
 @pytest.mark.parametrize(
     "name",
-    ["agent", "cli", "compat", "db", "models.openai", "os", "testing", "tools"],
+    ["agent", "cli", "compat", "db", "models.openai", "os", "telemetry", "testing", "tools"],
 )
 def test_packages_say_what_they_offer(name: str) -> None:
     assert importlib.import_module(f"licet.{name}").__all__
@@ -114,6 +114,7 @@ HEAVY = {
     "ddgs",
     "jsonschema",
     "openai",
+    "opentelemetry.sdk",
     "psycopg",
     "sqlalchemy",
     "xllamacpp",

@@ -38,6 +38,7 @@ _KNOWN: Mapping[str, Family] = MappingProxyType(
         "audit": Family(frozenset(("read",)), has_ids=False),
         "authz": Family(frozenset(("explain",)), has_ids=False),
         "config": Family(frozenset(("read", "write")), has_ids=False),
+        "telemetry": Family(frozenset(("read",)), has_ids=False),
         "metrics": Family(frozenset(("read", "write")), has_ids=False),
     }
 )

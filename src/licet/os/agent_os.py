@@ -301,6 +301,9 @@ class AgentOS:
             redoc_url="/redoc" if docs else None,
             openapi_url="/openapi.json" if docs else None,
             redirect_slashes=False,
+            # FastAPI's own would begin before the chain, trust every client's trace, and tell
+            # whatever provider the process has of queries and of the texts of errors.
+            telemetry={"tracing": False, "metrics": False, "logs": False},
         )
         if docs:
             open_docs(app)

@@ -17,6 +17,7 @@ from licet.os.routes.run_events import run_event_routes
 from licet.os.routes.schedules import schedule_routes
 from licet.os.routes.service_accounts import service_account_routes
 from licet.os.routes.sessions import session_routes
+from licet.os.routes.telemetry import telemetry_routes
 from licet.os.server import Server
 
 _MAKERS = (
@@ -33,6 +34,7 @@ _MAKERS = (
     logout_routes,
     audit_routes,
     authz_routes,
+    telemetry_routes,
 )
 
 
