@@ -122,19 +122,19 @@ class InMemoryEngine:
     async def close(self) -> None:
         self._work = None
 
-    async def start(self, run_id: str, db_id: str) -> bool:
+    async def start(self, work_id: str, db_id: str) -> bool:
         if self.start_failures:
             raise self.start_failures.pop(0)
-        found = self.stored.get(run_id)
+        found = self.stored.get(work_id)
         if found is not None and found.state is WorkflowState.ACTIVE:
-            self.restart(run_id)
+            self.restart(work_id)
             return True
 
         async def insert() -> StoredRun:
-            self.stored[run_id] = StoredRun(self._executor_id, db_id)
-            return self.stored[run_id]
+            self.stored[work_id] = StoredRun(self._executor_id, db_id)
+            return self.stored[work_id]
 
-        self._begin(run_id, await self.process.write(insert))
+        self._begin(work_id, await self.process.write(insert))
         return True
 
     def restart(self, run_id: str) -> asyncio.Task[None]:
@@ -196,9 +196,9 @@ class InMemoryEngine:
         await self.process.write(owned)
 
     async def events(
-        self, run_id: str, *, idle_seconds: float | None
+        self, work_id: str, *, idle_seconds: float | None
     ) -> AsyncGenerator[Batch | None, None]:
-        run = self.stored.get(run_id)
+        run = self.stored.get(work_id)
         place = 0
         while run is not None:
             await asyncio.sleep(0)
@@ -209,17 +209,17 @@ class InMemoryEngine:
             if place == len(run.batches) and (idle_seconds is None or ended):
                 return
 
-    async def state(self, run_id: str) -> WorkflowState:
-        found = self.stored.get(run_id)
+    async def state(self, work_id: str) -> WorkflowState:
+        found = self.stored.get(work_id)
         return WorkflowState.UNKNOWN if found is None else found.state
 
-    async def recover(self, run_id: str, *, living: Collection[str]) -> WorkflowState:
-        found = self.stored.get(run_id)
+    async def recover(self, work_id: str, *, living: Collection[str]) -> WorkflowState:
+        found = self.stored.get(work_id)
         active = found is not None and found.state is WorkflowState.ACTIVE
         if found is not None and active and found.executor_id not in living:
             # It is this process that takes it from the queue.
-            self.restart(run_id)
-        return await self.state(run_id)
+            self.restart(work_id)
+        return await self.state(work_id)
 
     async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
         return [
@@ -228,9 +228,9 @@ class InMemoryEngine:
             if run.state is WorkflowState.ACTIVE and run.executor_id not in living
         ]
 
-    async def forget(self, run_ids: Sequence[str]) -> None:
-        for run_id in run_ids:
-            del self.stored[run_id]
+    async def forget(self, work_ids: Sequence[str]) -> None:
+        for work_id in work_ids:
+            del self.stored[work_id]
 
     async def ended_before(self, epoch_seconds: float) -> Sequence[str]:  # noqa: ARG002 - all
         return [name for name, run in self.stored.items() if run.state is WorkflowState.ENDED]

@@ -128,23 +128,23 @@ class DbosEngine:
             with _process.lock:
                 _process.holder = None
 
-    async def start(self, run_id: str, db_id: str) -> bool:
+    async def start(self, work_id: str, db_id: str) -> bool:
         """Let the work of a run begin in this process. False: what had begun is gone on with."""
         from dbos import DBOS, SetWorkflowID
         from dbos._core import WorkflowHandleAsyncTask
 
         while True:
-            with SetWorkflowID(run_id):
-                handle = await DBOS.start_workflow_async(_workflow(), run_id, db_id)
+            with SetWorkflowID(work_id):
+                handle = await DBOS.start_workflow_async(_workflow(), work_id, db_id)
             if isinstance(handle, WorkflowHandleAsyncTask):
                 return True
             # A process that was slow to hear that it was given up had begun it all the same.
-            state = await self.state(run_id)
+            state = await self.state(work_id)
             if state is WorkflowState.ACTIVE:
-                await DBOS.resume_workflow_async(run_id)
+                await DBOS.resume_workflow_async(work_id)
                 return False
             if state is WorkflowState.ENDED:
-                await self.forget([run_id])
+                await self.forget([work_id])
 
     def step(self) -> Step:
         """The next step of the run."""
@@ -165,7 +165,7 @@ class DbosEngine:
         await DBOS.close_stream_async(_EVENTS)
 
     async def events(
-        self, run_id: str, *, idle_seconds: float | None
+        self, work_id: str, *, idle_seconds: float | None
     ) -> AsyncGenerator[Batch | None, None]:
         """All events of a run in order, up to the end; None where none came for so long."""
         from dbos import DBOS, error
@@ -173,7 +173,7 @@ class DbosEngine:
         offset = next_index = 0
         while _process.holder is self:
             values = DBOS.read_stream_async(
-                run_id,
+                work_id,
                 _EVENTS,
                 offset=offset,
                 polling_interval_sec=_POLL_SECONDS if idle_seconds is not None else None,
@@ -195,23 +195,23 @@ class DbosEngine:
             else:
                 return
 
-    async def state(self, run_id: str) -> WorkflowState:
+    async def state(self, work_id: str) -> WorkflowState:
         """What is known of a run."""
         from dbos import DBOS
 
         found = await DBOS.list_workflows_async(
-            workflow_ids=[run_id], load_input=False, load_output=False
+            workflow_ids=[work_id], load_input=False, load_output=False
         )
         return _state(found[0]) if found else WorkflowState.UNKNOWN
 
-    async def recover(self, run_id: str, *, living: Collection[str]) -> WorkflowState:
+    async def recover(self, work_id: str, *, living: Collection[str]) -> WorkflowState:
         """Have a run started again, by whichever process, unless one of the living has it."""
         from dbos import DBOS
         from dbos._dbos import _get_dbos_instance
         from dbos._utils import INTERNAL_QUEUE_NAME
 
         found = await DBOS.list_workflows_async(
-            workflow_ids=[run_id], load_input=False, load_output=False
+            workflow_ids=[work_id], load_input=False, load_output=False
         )
         if not found:
             return WorkflowState.UNKNOWN
@@ -221,12 +221,12 @@ class DbosEngine:
             # that one has it still.
             tables = _get_dbos_instance()._sys_db  # noqa: SLF001 - as said
             await asyncio.to_thread(
-                tables.reenqueue_for_recovery, run_id, [holder], INTERNAL_QUEUE_NAME
+                tables.reenqueue_for_recovery, work_id, [holder], INTERNAL_QUEUE_NAME
             )
         return _state(found[0])
 
     async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
-        """Runs that are at work in none of the living processes, and wait for none to begin."""
+        """Work that is done in none of the living processes, and waits for none to begin."""
         from dbos import DBOS
 
         found = await DBOS.list_workflows_async(
@@ -234,14 +234,14 @@ class DbosEngine:
         )
         return [workflow.workflow_id for workflow in found if workflow.executor_id not in living]
 
-    async def forget(self, run_ids: Sequence[str]) -> None:
-        """Delete what is stored of runs that have ended."""
+    async def forget(self, work_ids: Sequence[str]) -> None:
+        """Delete what is stored of work that has ended."""
         from dbos import DBOS
 
-        await DBOS.delete_workflows_async(list(run_ids))
+        await DBOS.delete_workflows_async(list(work_ids))
 
     async def ended_before(self, epoch_seconds: float) -> Sequence[str]:
-        """Runs that ended before, some of them at least, for as long as there are any."""
+        """Work that ended before, some of it at least, for as long as there is any."""
         from dbos import DBOS
 
         found = await DBOS.list_workflows_async(
@@ -284,12 +284,12 @@ def _workflow() -> Callable[[str, str], Coroutine[Any, Any, str]]:
     from dbos import DBOS
 
     @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MAX_RECOVERIES)
-    async def licet_run(run_id: str, db_id: str) -> str:
+    async def licet_run(work_id: str, db_id: str) -> str:
         holder = _process.holder
         if holder is None or holder.work is None:
             # The process is closing: another one goes on.
             raise asyncio.CancelledError
-        await holder.work(run_id, db_id)
+        await holder.work(work_id, db_id)
         return "ended"
 
     return licet_run

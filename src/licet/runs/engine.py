@@ -1,7 +1,7 @@
 """DurableEngine: what Licet asks of the engine of durable runs.
 
-A piece of work is one leg of a run (``legs``), a workflow. What each of its steps came to
-is stored; so are its events.
+A piece of work is one leg of a run (``legs``), and a workflow of the engine with the same id. What
+each of its steps came to is stored; so are its events.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def unread(batch: Batch, next_index: int) -> Batch:
 
 
 class WorkflowState(Enum):
-    """What the engine knows of a run."""
+    """What the engine knows of a piece of work."""
 
     UNKNOWN = "unknown"
     ACTIVE = "active"
@@ -43,7 +43,7 @@ class WorkflowState(Enum):
 class Work(Protocol):
     """What the engine has done for it: a piece of work, begun or gone on with."""
 
-    async def __call__(self, work: str, db_id: str, /) -> None:
+    async def __call__(self, work_id: str, db_id: str, /) -> None:
         """Work until it has ended. What it raises ends the workflow.
 
         Raises:
@@ -80,7 +80,7 @@ class DurableEngine(Protocol):
     async def close(self) -> None:
         """End. What works is cancelled, and is gone on with by whoever recovers it."""
 
-    async def start(self, run_id: str, db_id: str) -> bool:
+    async def start(self, work_id: str, db_id: str) -> bool:
         """Let the work of a run that this process has claimed begin in it.
 
         False: it had begun in a process that was given up; whichever process goes on with that.
@@ -96,30 +96,30 @@ class DurableEngine(Protocol):
         """No event follows. In a step."""
 
     def events(
-        self, run_id: str, *, idle_seconds: float | None
+        self, work_id: str, *, idle_seconds: float | None
     ) -> AsyncGenerator[Batch | None, None]:
-        """All events of a run in order, up to the end; None where none came for so long.
+        """All events of a piece of work in order, up to the end; None where none came for so long.
 
         ``idle_seconds`` None: those that are stored now.
         """
 
-    async def state(self, run_id: str) -> WorkflowState:
-        """What is known of a run."""
+    async def state(self, work_id: str) -> WorkflowState:
+        """What is known of a piece of work."""
 
-    async def recover(self, run_id: str, *, living: Collection[str]) -> WorkflowState:
-        """Have a run started again, by whichever process, unless one of the living has it.
+    async def recover(self, work_id: str, *, living: Collection[str]) -> WorkflowState:
+        """Have work started again, by whichever process, unless one of the living has it.
 
         Answers what is known of it.
         """
 
     async def abandoned(self, *, living: Collection[str]) -> Sequence[str]:
-        """Runs that are at work in none of the living processes, and wait for none to begin.
+        """Work that is done in none of the living processes, and waits for none to begin.
 
         So are firings: to have either started again is one and the same.
         """
 
-    async def forget(self, run_ids: Sequence[str]) -> None:
-        """Delete what is stored of runs that have ended."""
+    async def forget(self, work_ids: Sequence[str]) -> None:
+        """Delete what is stored of work that has ended."""
 
     async def ended_before(self, epoch_seconds: float) -> Sequence[str]:
-        """Runs and firings that ended before, some of them, for as long as there are any."""
+        """Work and firings that ended before, some of them, for as long as there are any."""
