@@ -11,7 +11,8 @@ from licet.agent.steps import KeptError
 from licet.db.sqlite import SqliteDb
 from licet.errors import ModelError
 from licet.runs import dbos_engine
-from licet.runs.dbos_engine import DbosEngine, outside_of_a_run
+from licet.runs.dbos_engine import DbosEngine
+from licet.runs.dbos_process import outside_of_a_run
 from licet.runs.engine import Batch, WorkflowState
 from tests.support.dbos import db, ended, launched, locked, rows, until
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from licet.authn.principal import Principal
 from licet.authz.decision import Decision, deny
 from licet.authz.permission import Permission
 from licet.db.schedule_records import ScheduleRecord, ScheduleRunRecord
 from licet.errors import LicetError
-from licet.os.auditing import FiringDecision
+from licet.os.auditing import Auditing, FiringDecision
 from licet.os.authority import AuthorityLostError
-from licet.os.policy import RUN_AGENT
+from licet.os.policy import RUN_AGENT, Policy
 from licet.os.service_accounts import NotYoursToGrantError
 from licet.runs.firing import Refusal
 from licet.runs.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from licet.os.server import Server
 
 WRITE_SCHEDULE = Permission("schedules", "write", id_param="schedule_id")
 """What the route asks for by which a schedule is made; asked for again when it fires."""
@@ -57,12 +54,27 @@ class ScheduleAuthority:
     """Decides about schedules.
 
     Args:
-        server: whose policy, revocations and audit trail they are.
+        policy: what is asked; None: authorization is off.
+        auditing: where decisions about firings are recorded.
+        check: refuses whoever was revoked, by what the database says now. Raises
+            ``AuthorityLostError``, and ``StorageUnavailableError`` when nobody can say.
+        ttl: for how long a snapshot counts.
         now: gives epoch seconds.
     """
 
-    def __init__(self, server: Server, *, now: Callable[[], float] = time.time) -> None:
-        self._server = server
+    def __init__(
+        self,
+        policy: Policy | None,
+        *,
+        auditing: Auditing,
+        check: Callable[[Principal | None], Awaitable[None]],
+        ttl: timedelta,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._auditing = auditing
+        self._check = check
+        self._ttl = ttl
         self._now = now
 
     async def require_run(self, principal: Principal | None, agent_id: str) -> None:
@@ -72,10 +84,9 @@ class ScheduleAuthority:
             NotYoursToGrantError: they may not run the agent.
             UndecidedError: nobody can say.
         """
-        policy = self._server.policy
-        if principal is None or policy is None:
+        if principal is None or self._policy is None:
             return
-        decision = await policy.still_permits(principal, RUN_AGENT, resource_id=agent_id)
+        decision = await self._policy.still_permits(principal, RUN_AGENT, resource_id=agent_id)
         if decision.failed:
             raise UndecidedError("The decision could not be made; nothing was done")
         if not decision.allowed:
@@ -89,13 +100,13 @@ class ScheduleAuthority:
         Raises:
             StorageUnavailableError: the revocations cannot be read at present.
         """
-        if self._server.policy is None:
+        if self._policy is None:
             # As of requests: where authorization is off nobody is asked, and nothing is decided.
             return None
         snapshot = None if schedule.snapshot is None else Snapshot.from_json(schedule.snapshot)
         principal = None if snapshot is None else snapshot.principal()
         asked = await self._asked(schedule, snapshot, principal)
-        unrecorded = await self._server.auditing.record_firing(
+        unrecorded = await self._auditing.record_firing(
             FiringDecision(
                 schedule_id=schedule.id,
                 schedule_run_id=attempt.id,
@@ -130,18 +141,16 @@ class ScheduleAuthority:
     async def _permitted(
         self, principal: Principal, permission: Permission, resource_id: str
     ) -> _Asked:
-        policy = self._server.policy
-        assert policy is not None  # noqa: S101 - whoever calls has seen to that
-        decision = await policy.still_permits(principal, permission, resource_id=resource_id)
+        assert self._policy is not None  # noqa: S101 - whoever calls has seen to that
+        decision = await self._policy.still_permits(principal, permission, resource_id=resource_id)
         return _Asked(decision, permission, resource_id)
 
     async def _gone(self, snapshot: Snapshot, principal: Principal) -> Decision | None:
         """Why no authority is left; None: it is."""
-        ttl_seconds = self._server.authority_ttl.total_seconds()
-        if self._now() >= snapshot.taken_at + ttl_seconds:
+        if self._now() >= snapshot.taken_at + self._ttl.total_seconds():
             return deny("the authority of the schedule has expired", "authority_expired")
         try:
-            await self._server.check_authority(principal)
+            await self._check(principal)
         except AuthorityLostError as error:
             return deny(str(error), "token_revoked")
         return None

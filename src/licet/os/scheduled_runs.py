@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from licet.agent.agent import Agent
 from licet.db.base import Access, Db
 from licet.db.records import RunRecord, SessionKey
 from licet.db.schedule_records import ScheduleRecord, ScheduleRunRecord
 from licet.db.steps_database import Lasting
-from licet.db.work_records import Once, QueueFullError, RepeatedRequestError
+from licet.db.work_records import Once, QueueFullError, QueueLimits, RepeatedRequestError
 from licet.errors import InvalidInputError, LicetError, NotFoundError
 from licet.os.caller import Caller
 from licet.os.run_form import RunForm, run_form
+from licet.os.run_request import run_request
+from licet.os.schedule_authority import ScheduleAuthority
 from licet.os.values import MissingFieldError
 from licet.runs.cancelling import cancel_run
 from licet.runs.firing import Refusal
 from licet.runs.orphans import EVERYTHING
+from licet.runs.runner import Runner
 from licet.runs.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from licet.os.server import Server
 
 PAYLOAD_FIELDS = (
     "message",
@@ -52,19 +52,29 @@ _STATUS: tuple[tuple[type[LicetError], int], ...] = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
 class AgentsRuns:
     """The runs of a server's agents, as ``ScheduledRuns`` asks for them.
 
-    Args:
-        server: whose agents and databases they are.
+    Attributes:
+        agents: by id.
+        db_of: where the runs of an agent are.
+        default_db: where they are of agents that are not served any more.
+        runs: those of this process, which need these.
+        limits: how many may wait.
+        authority: decides whether a schedule may fire.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    agents: Mapping[str, Agent]
+    db_of: Callable[[Agent], Db]
+    default_db: Db
+    runs: Callable[[], Runner]
+    limits: QueueLimits
+    authority: ScheduleAuthority
 
     async def refusal(self, schedule: ScheduleRecord, attempt: ScheduleRunRecord) -> Refusal | None:
         """Why the run may not be begun, asked anew and recorded; None: it may."""
-        return await self._server.schedule_authority.refusal(schedule, attempt)
+        return await self.authority.refusal(schedule, attempt)
 
     async def begin(self, schedule: ScheduleRecord, attempt: ScheduleRunRecord) -> Refusal | None:
         """Have the run of an attempt stored; a refusal where it cannot be."""
@@ -78,12 +88,10 @@ class AgentsRuns:
         return None
 
     async def _begin(self, schedule: ScheduleRecord, attempt: ScheduleRunRecord) -> None:
-        # The routes know the server, which knows this.
-        from licet.os.routes.agent_runs import run_request
-
-        server = self._server
-        agent = server.agent(schedule.agent_id)
-        db, durable = lasting_db(server, agent), server.runs.durable
+        agent, runs = self.agents.get(schedule.agent_id), self.runs()
+        if agent is None:
+            raise NotFoundError("Agent", schedule.agent_id, "Agent not found")
+        db, durable = lasting(self.db_of(agent)), runs.durable
         assert durable is not None  # noqa: S101 - there is a database that lasts
         form = await payload_form(schedule.payload, agent)
         snapshot = None if schedule.snapshot is None else Snapshot.from_json(schedule.snapshot)
@@ -106,11 +114,11 @@ class AgentsRuns:
                 agent,
                 request,
                 db.store(owner.access),
-                limits=server.settings.run_queue.limits,
+                limits=self.limits,
                 once=_once(schedule, attempt),
                 snapshot=snapshot,
             )
-        await server.runs.tell_work(db.id)
+        await runs.tell_work(db.id)
 
     async def find(self, attempt: ScheduleRunRecord) -> RunRecord | None:
         """The run of an attempt; None: it was not begun, or was deleted."""
@@ -124,24 +132,22 @@ class AgentsRuns:
         await cancel_run(
             run,
             store=self._db(run.component_id).store(EVERYTHING),
-            stop_here=self._server.runs.cancel,
+            stop_here=self.runs().cancel,
             reason=reason,
             now_us=time.time_ns() // 1000,
         )
 
     def _db(self, agent_id: str) -> Db:
-        """Where the runs of an agent are, also of one that is not served any more."""
-        agent = self._server.agents.get(agent_id)
-        return self._server.default_db if agent is None else self._server.db_of(agent)
+        agent = self.agents.get(agent_id)
+        return self.default_db if agent is None else self.db_of(agent)
 
 
-def lasting_db(server: Server, agent: Agent) -> Db:
-    """The database of an agent, in which durable runs can be kept.
+def lasting(db: Db) -> Db:
+    """A database in which durable runs can be kept.
 
     Raises:
         SchedulesUnavailableError: it ends with the process.
     """
-    db = server.db_of(agent)
     if not isinstance(db, Lasting):
         raise no_lasting_database()
     return db

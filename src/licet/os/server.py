@@ -122,7 +122,7 @@ class Server:
             authority=RunAuthority(
                 may_go_on=self.may_go_on, lost=self.lost, ttl=self.authority_ttl
             ),
-            scheduled=AgentsRuns(self),
+            scheduled=self.scheduled_runs,
             settings=RunnerSettings(
                 queue=settings.run_queue,
                 heartbeat=settings.heartbeat,
@@ -210,7 +210,24 @@ class Server:
     @property
     def schedule_authority(self) -> ScheduleAuthority:
         """Whether schedules may be made, and may fire."""
-        return ScheduleAuthority(self)
+        return ScheduleAuthority(
+            self.policy,
+            auditing=self.auditing,
+            check=self.check_authority,
+            ttl=self.authority_ttl,
+        )
+
+    @property
+    def scheduled_runs(self) -> AgentsRuns:
+        """The runs that schedules begin."""
+        return AgentsRuns(
+            agents=self.agents,
+            db_of=self.db_of,
+            default_db=self.default_db,
+            runs=lambda: self.runs,
+            limits=self.settings.run_queue.limits,
+            authority=self.schedule_authority,
+        )
 
     @cached_property
     def giving(self) -> Giving:

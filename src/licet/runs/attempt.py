@@ -19,6 +19,7 @@ from licet.db.base import Db
 from licet.db.records import RunRecord
 from licet.db.run_states import ENDED
 from licet.db.work_records import JobRecord
+from licet.runs.dbos_process import outside_of_a_run
 from licet.runs.durable_events import DurableEvents
 from licet.runs.durable_steps import DurableSteps
 from licet.runs.engine import DurableEngine
@@ -118,7 +119,7 @@ class Attempt:
 
     async def recall(self) -> None:
         """Know what an earlier attempt has told."""
-        await _recalled(self._events, self._work)
+        await outside_of_a_run(self._events.recall(self._work))
 
     async def work(self) -> None:
         """Work to the run's end, and tell it.
@@ -151,17 +152,11 @@ async def tell_end(engine: DurableEngine, run: RunRecord, work: str) -> None:
     """
     output = msgspec.structs.replace(RunOutput.from_json(run.body), status=run.status)
     events = DurableEvents(engine, EventLog(first_index=output.next_event_index), frame=frame)
-    await _recalled(events, work)
+    await outside_of_a_run(events.recall(work))
     if work == current_work(run):
         for event in ending(output):
             events.emit(event)
     await _close(engine, events)
-
-
-async def _recalled(events: DurableEvents, work: str) -> None:
-    from licet.runs.dbos_engine import outside_of_a_run
-
-    await outside_of_a_run(events.recall(work))
 
 
 async def _close(engine: DurableEngine, events: DurableEvents) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from licet.runs.cron import CronEntry, Due, Fire
+from licet.runs.dbos_process import PROCESS, outside_of_a_run
 
 FIRING: str = "licet_firing"
 """The name of the workflow of a firing."""
@@ -97,11 +98,10 @@ def firing_workflow() -> Callable[[Any, Any], Coroutine[Any, Any, None]]:
     """The workflow of a firing, registered with the library before that is launched."""
     from dbos import DBOS
 
-    from licet.runs.dbos_engine import attending, outside_of_a_run
-
     @DBOS.workflow(name=FIRING, max_recovery_attempts=_MAX_RECOVERIES)
     async def licet_firing(planned: Any, context: Any) -> None:
-        fire = attending()
+        holder = PROCESS.holder
+        fire = None if holder is None else holder.fire
         if fire is None:
             # The process is closing, or serves no schedules: another one does it.
             raise asyncio.CancelledError

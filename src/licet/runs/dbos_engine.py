@@ -6,11 +6,9 @@ The library has one instance a process, so a process serves one configuration of
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import logging
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +19,7 @@ from licet.db.steps_database import Lasting, StepsDatabase
 from licet.errors import ConfigurationError, StorageError, StorageUnavailableError
 from licet.runs.cron import Fire
 from licet.runs.dbos_cron import FIRING, DbosCron, firing_workflow
+from licet.runs.dbos_process import PROCESS
 from licet.runs.engine import Batch, Step, Work, WorkflowState, unread
 
 if TYPE_CHECKING:
@@ -51,17 +50,6 @@ _ACTIVE = frozenset(("PENDING", "ENQUEUED", "DELAYED"))
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
-class _OneAtATime:
-    """Whose configuration the library has in this process."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.holder: DbosEngine | None = None
-
-
-_process = _OneAtATime()
-
-
 class DbosEngine:
     """DBOS as the engine.
 
@@ -83,15 +71,20 @@ class DbosEngine:
         """The database beside which it keeps all."""
         return self._db.id
 
+    @property
+    def fire(self) -> Fire | None:
+        """What is done for what is due; None: it closes, or serves no schedules."""
+        return None if self.work is None else self.cron.fire
+
     async def launch(self, work: Work) -> None:
         """Begin. Runs on the loop of the caller."""
-        with _process.lock:
-            if _process.holder is not None:
+        with PROCESS.lock:
+            if PROCESS.holder is not None:
                 raise ConfigurationError(
                     "durable runs: another AgentOS of this process has them already, and the "
                     "engine knows one configuration a process; serve the second one by another"
                 )
-            _process.holder = self
+            PROCESS.holder = self
         try:
             database = await self._db.steps_database()
             self.work, self._database = work, database
@@ -109,7 +102,7 @@ class DbosEngine:
 
     async def close(self) -> None:
         """End. What works is cancelled, and is gone on with by whoever recovers it."""
-        if _process.holder is self:
+        if PROCESS.holder is self:
             await self._end()
 
     async def _end(self) -> None:
@@ -125,8 +118,8 @@ class DbosEngine:
             if self._database is not None:
                 self._database.engine.dispose()
             self.work = self._database = self._library = None
-            with _process.lock:
-                _process.holder = None
+            with PROCESS.lock:
+                PROCESS.holder = None
 
     async def start(self, work_id: str, db_id: str) -> bool:
         """Let the work of a run begin in this process. False: what had begun is gone on with."""
@@ -171,7 +164,7 @@ class DbosEngine:
         from dbos import DBOS, error
 
         offset = next_index = 0
-        while _process.holder is self:
+        while PROCESS.holder is self:
             values = DBOS.read_stream_async(
                 work_id,
                 _EVENTS,
@@ -267,17 +260,6 @@ class _ReservedStep:
         return await self._reservation.run_async({"name": _STEP_NAME}, on_this_loop)
 
 
-def attending() -> Fire | None:
-    """What this process does for what is due; None: it serves no schedules, or closes."""
-    holder = _process.holder
-    return None if holder is None or holder.work is None else holder.cron.fire
-
-
-def outside_of_a_run(work: Coroutine[Any, Any, T]) -> Awaitable[T]:
-    """Do something as if no run were at work: what the engine is asked is then no step of it."""
-    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-
-
 @functools.cache
 def _workflow() -> Callable[[str, str], Coroutine[Any, Any, str]]:
     """The one workflow there is, registered with the library when it is first needed."""
@@ -285,7 +267,7 @@ def _workflow() -> Callable[[str, str], Coroutine[Any, Any, str]]:
 
     @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_MAX_RECOVERIES)
     async def licet_run(work_id: str, db_id: str) -> str:
-        holder = _process.holder
+        holder = PROCESS.holder
         if holder is None or holder.work is None:
             # The process is closing: another one goes on.
             raise asyncio.CancelledError

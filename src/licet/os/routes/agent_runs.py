@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from licet.agent.agent import Agent
-from licet.agent.output import RunInput
-from licet.agent.run_request import RunRequest, new_id
-from licet.authn.frozen import thawed
-from licet.authn.principal import Principal
 from licet.db.base import Store
 from licet.db.records import RunQuery, RunStatus, SessionRecord
 from licet.errors import NotFoundError
-from licet.os.caller import Caller, caller_of
+from licet.os.caller import caller_of
 from licet.os.once import once_of
 from licet.os.rules import requires
-from licet.os.run_form import RunForm, read_run_form
+from licet.os.run_form import read_run_form
+from licet.os.run_request import run_request
 from licet.os.running import Asked, answer
 from licet.os.schemas import RUN_BODY, RUN_RESPONSES
 from licet.os.server import Server
@@ -105,32 +102,3 @@ async def _found(
         caller, store, session_id, user_id=user_id, missing=missing, field="query.session_id"
     )
     return store, session
-
-
-def run_request(form: RunForm, caller: Caller) -> RunRequest:
-    """What a client asked, under the caller's own name.
-
-    The session is the one that the request names, else the token's, else a new one; whose it is
-    never depends on whether somebody else has one of the same id. What the token says stands above
-    what the client says.
-    """
-    principal = caller.principal
-    claimed = principal.session_id if principal is not None else None
-    return RunRequest(
-        input=RunInput(form.message, form.images, form.files),
-        run_id=new_id(),
-        session_id=form.session_id or claimed or new_id(),
-        owner=caller.new_owner(form.user_id),
-        user_id=caller.user_id(form.user_id),
-        principal=principal,
-        session_state={**(form.session_state or {}), **_claimed(principal, "session_state")},
-        dependencies={**(form.dependencies or {}), **_claimed(principal, "dependencies")},
-        metadata=form.metadata,
-        output_schema=form.output_schema,
-    )
-
-
-def _claimed(
-    principal: Principal | None, part: Literal["session_state", "dependencies"]
-) -> dict[str, Any]:
-    return {} if principal is None else dict(thawed(getattr(principal, part)))

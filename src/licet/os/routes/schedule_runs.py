@@ -21,7 +21,6 @@ from licet.os.routes.schedule_access import (
 from licet.os.routes.session_queries import MAX_LIMIT, MAX_PAGE
 from licet.os.rules import requires
 from licet.os.schedule_views import schedule_run_view
-from licet.os.scheduled_runs import AgentsRuns
 from licet.os.server import Server
 from licet.os.views import JSON, page
 from licet.runs.schedule_outcome import as_its_run_stands
@@ -97,7 +96,7 @@ async def _as_it_stands(
     """What came of a firing, told from its run where that is not stored yet."""
     if attempt.completed_at_us is not None:
         return attempt
-    run = await AgentsRuns(server).find(attempt)
+    run = await server.scheduled_runs.find(attempt)
     if run is None:
         return attempt
     return as_its_run_stands(attempt, run, timeout_seconds=schedule.timeout_seconds)

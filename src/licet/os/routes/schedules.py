@@ -37,7 +37,7 @@ from licet.os.rules import requires
 from licet.os.schedule_endpoint import NotSchedulableError
 from licet.os.schedule_views import schedule_view, switched_view
 from licet.os.scheduled_runs import (
-    lasting_db,
+    lasting,
     payload_form,
 )
 from licet.os.schemas import json_body
@@ -190,7 +190,7 @@ async def _check_agent(
     agent = server.agents.get(agent_id)
     if agent is None:
         raise NotSchedulableError(f"Invalid endpoint: there is no agent {agent_id!r} here")
-    lasting_db(server, agent)
+    lasting(server.db_of(agent))
     await payload_form(payload, agent)
 
 
