@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from licet.db.in_memory import InMemoryDb
+from licet.db.migrations import HEAD
 from licet.db.postgres import PostgresDb
 from licet.db.sqlite import SqliteDb
 from licet.doctor.databases import DatabasesCheck
@@ -66,7 +67,7 @@ async def test_every_database_is_connected_to() -> None:
 
 @pytest.mark.parametrize(
     ("revision", "expected"),
-    [("0005", []), ("0004", ["tables_older"]), ("9999", ["tables_newer"])],
+    [(HEAD, []), ("0004", ["tables_older"]), ("9999", ["tables_newer"])],
 )
 async def test_tables_are_of_this_version(
     postgres_url: str, revision: str, expected: list[str]
