@@ -77,7 +77,8 @@ def new_db(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
             connection.execute(
                 "TRUNCATE licet_sessions, licet_runs, licet_revocations, licet_service_accounts, "
                 "licet_audit, licet_audit_writers, licet_audit_batches, "
-                "licet_jobs, licet_once, licet_executors, licet_schedules, licet_schedule_runs"
+                "licet_jobs, licet_once, licet_approvals, licet_executors, "
+                "licet_schedules, licet_schedule_runs"
             )
         yield lambda: PostgresDb(url, row_level_security=guarded)
 

@@ -11,7 +11,7 @@ import pytest
 
 from licet.db.base import Db
 from licet.db.records import RunRecord, RunStatus, Saving, SessionKey
-from licet.db.run_states import ENDED, FIRST, may_follow
+from licet.db.run_states import ENDED, FIRST, may_be_saved
 from licet.errors import InvalidInputError, NotFoundError
 from tests.contract.conftest import MakeDb
 from tests.contract.rows import ADMIN, ALICE, BOB, everything, run, session, stored
@@ -61,7 +61,7 @@ async def test_a_run_moves_as_states_may_follow_and_in_no_other_way(
     kept = await everything(db)
     reached = moved(record, after)
     saving = await store.save_run(reached, session_state={"new": 1})
-    if may_follow(before, after):
+    if may_be_saved(before, after):
         assert saving is Saving.SAVED
         assert await store.get_run(KEY, record.run_id) == reached
         (found,) = await store.find_sessions("s")
@@ -152,7 +152,7 @@ async def test_a_run_is_worked_on_from_where_it_may_work(db: Db, status: RunStat
     record = await stored(store, run(status=status))
     kept = await everything(db)
     begun = await store.work_on_run(moved(record, RunStatus.RUNNING), history_runs=1)
-    if may_follow(status, RunStatus.RUNNING):
+    if may_be_saved(status, RunStatus.RUNNING):
         assert begun is not None
     else:
         assert begun is None

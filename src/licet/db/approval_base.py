@@ -34,9 +34,10 @@ class ApprovalStore(Protocol):
     async def resolve(self, approval_id: str, resolution: Resolution) -> bool:
         """Write a decision, if there is none yet, and let the run go on where it does by itself.
 
-        One transaction: of several at once, one wins. The run is PENDING then, if it is durable,
-        the approval ``continues``, and no other one of it is undecided. Whoever calls this wakes
-        who works (``WorkStore.raise_work``). False: it was not pending any more, or there is none.
+        One transaction: of several at once, one wins. The run is PENDING then, if it is durable and
+        has a job, the approval ``continues``, and no other one of it is undecided. Whoever calls
+        this wakes who works (``WorkStore.raise_work``). False: it was not pending any more, or
+        there is none.
         """
 
     async def delete(self, approval_id: str) -> Deleting:

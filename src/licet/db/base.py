@@ -116,8 +116,8 @@ class Store(Protocol):
     async def save_run(self, run: RunRecord, *, session_state: dict[str, Any] | None) -> Saving:
         """Write the state that a run has reached, and the session's state if it is given.
 
-        Only where its new status may follow the stored one (``run_states``), and the stored run is
-        of the same ``executor_id``. What is not SAVED has written nothing.
+        Only where it may be saved in that state (``run_states.may_be_saved``), and the stored run
+        is of the same ``executor_id``. What is not SAVED has written nothing.
         """
 
     async def pause_run(
@@ -134,6 +134,7 @@ class Store(Protocol):
         already stays as it is. A run that was asked to stop is REFUSED.
 
         Raises:
+            ConflictError: there is an approval of the id of one of them.
             InvalidInputError: the run is given in another state, or what goes with it is another
                 run's.
         """
@@ -144,8 +145,9 @@ class Store(Protocol):
         """Let a PAUSED run go on: RUNNING, in ``executor_id``; or PENDING, for whoever claims it.
 
         Writes its status, its body, its ``executor_id`` and its ``durable``, if it is stored as
-        PAUSED since ``paused_at_us`` (its ``updated_at_us``) and waits for no approval: of several
-        at once, one gets the answer that ``begin_run`` would give. None: nothing was written.
+        PAUSED since ``paused_at_us`` (its ``updated_at_us``) and waits for no approval; PENDING
+        only if it has a job. Of several at once, one gets the answer that ``begin_run`` would give.
+        None: nothing was written.
 
         Raises:
             InvalidInputError: the run is given in another state; or PENDING, and it is not durable.

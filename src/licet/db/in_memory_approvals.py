@@ -16,7 +16,7 @@ from licet.db.approval_records import (
     FoundApproval,
     Resolution,
 )
-from licet.db.in_memory_rows import InMemoryRows
+from licet.db.in_memory_rows import InMemoryRows, copied
 from licet.db.records import RunStatus
 from licet.db.run_states import ENDED
 
@@ -49,26 +49,18 @@ class _InMemoryApprovalStore(ApprovalStore):
     async def of_run(self, run_id: str) -> Sequence[ApprovalRecord]:
         with self.rows.lock:
             found = [each for each in self.rows.approvals.values() if each.run_id == run_id]
-        return sorted(found, key=lambda each: (each.created_at_us, each.id))
+        return sorted(map(copied, found), key=lambda each: (each.created_at_us, each.id))
 
     async def resolve(self, approval_id: str, resolution: Resolution) -> bool:
-        resolution_row(resolution)
         with self.rows.lock:
             found = self._found(approval_id)
-            if found is None or found.status(now_us=resolution.at_us) is not ApprovalStatus.PENDING:
+            if found is None:
                 return False
-            approval = replace(found.approval, resolution=resolution)
-            self.rows.approvals[approval_id] = approval
-            run = self.rows.runs[approval.run_id]
-            if run.durable and approval.continues and not self.rows.is_undecided(run.run_id):
-                self.rows.put_run(
-                    replace(
-                        run,
-                        status=RunStatus.PENDING,
-                        executor_id=None,
-                        updated_at_us=resolution.at_us,
-                    )
-                )
+            resolution_row(resolution)
+            if found.status(now_us=resolution.at_us) is not ApprovalStatus.PENDING:
+                return False
+            self.rows.put_approval(replace(found.approval, resolution=resolution))
+            self._go_on(found.approval, at_us=resolution.at_us)
             return True
 
     async def delete(self, approval_id: str) -> Deleting:
@@ -81,13 +73,21 @@ class _InMemoryApprovalStore(ApprovalStore):
             del self.rows.approvals[approval_id]
             return Deleting.DELETED
 
+    def _go_on(self, decided: ApprovalRecord, *, at_us: int) -> None:
+        run = self.rows.runs[decided.run_id]
+        by_itself = decided.continues and run.durable and run.run_id in self.rows.jobs
+        if by_itself and not self.rows.is_undecided(run.run_id):
+            self.rows.put_run(
+                replace(run, status=RunStatus.PENDING, executor_id=None, updated_at_us=at_us)
+            )
+
     def _found(self, approval_id: str) -> FoundApproval | None:
         approval = self.rows.approvals.get(approval_id)
         return None if approval is None else self._with_run(approval)
 
     def _with_run(self, approval: ApprovalRecord) -> FoundApproval:
         status = self.rows.runs[approval.run_id].status
-        return FoundApproval(approval=approval, run_status=status)
+        return FoundApproval(approval=copied(approval), run_status=status)
 
 
 def _is_wanted(found: FoundApproval, query: ApprovalQuery) -> bool:

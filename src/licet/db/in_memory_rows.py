@@ -6,10 +6,11 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from licet.db.approval_codec import approval_record, approval_row
 from licet.db.approval_records import ApprovalRecord
 from licet.db.codec import session_record, session_row
 from licet.db.records import RunRecord, RunStatus, SessionKey, SessionRecord
-from licet.db.run_states import UNENDED, may_follow
+from licet.db.run_states import UNENDED, may_be_saved
 from licet.db.work_records import ExecutorRecord, JobRecord, Once
 
 OnceKey = tuple[str, str, str]
@@ -78,12 +79,20 @@ class InMemoryRows:
         key = (once.owner, once.route, once.key)
         self.once[key], self.once_of[run_id] = (once, run_id), key
 
-    def reach(self, run: RunRecord, session_state: dict[str, Any] | None) -> bool:
-        """Write the state that a run has reached, unless it may not get there from where it is."""
+    def put_approval(self, approval: ApprovalRecord) -> None:
+        """Write an approval as it is now."""
+        self.approvals[approval.id] = copied(approval)
+
+    def may_reach(self, run: RunRecord) -> bool:
+        """Whether a run may get where it is said to be from where it is, and by whom."""
         before = self.runs[run.run_id]
         is_theirs = (before.executor_id or "") == (run.executor_id or "")
-        session = self.session(run.session_key)
-        if session is None or not is_theirs or not may_follow(before.status, run.status):
+        return is_theirs and may_be_saved(before.status, run.status)
+
+    def reach(self, run: RunRecord, session_state: dict[str, Any] | None) -> bool:
+        """Write the state that a run has reached, unless it may not get there from where it is."""
+        before, session = self.runs[run.run_id], self.session(run.session_key)
+        if session is None or not self.may_reach(run):
             return False
         self.put_run(
             replace(
@@ -115,6 +124,11 @@ class InMemoryRows:
                 del self.approvals[approval_id]
             if run_id in self.once_of:
                 del self.once[self.once_of.pop(run_id)]
+
+
+def copied(approval: ApprovalRecord) -> ApprovalRecord:
+    """Encoded and decoded: nobody shares a dictionary with the database."""
+    return approval_record(approval_row(approval))
 
 
 def in_order(runs: list[RunRecord]) -> list[RunRecord]:

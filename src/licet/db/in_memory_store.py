@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,14 +130,15 @@ class _InMemoryStore(Store):
         with self.rows.lock:
             if self._run(run.session_key, run.run_id) is None:
                 return Saving.ABSENT
-            is_asked = run.run_id in self.rows.cancels_asked
-            if is_asked or not self.rows.reach(run, session_state):
+            if run.run_id in self.rows.cancels_asked or not self.rows.may_reach(run):
                 return Saving.REFUSED
+            _check_new_approvals(approvals, self.rows.approvals)
+            self.rows.reach(run, session_state)
             self.rows.put_run(replace(self.rows.runs[run.run_id], executor_id=None))
             if job is not None:
                 self.rows.jobs.setdefault(run.run_id, job)
             for each in approvals:
-                self.rows.approvals.setdefault(each.id, each)
+                self.rows.put_approval(each)
             return Saving.SAVED
 
     async def continue_run(
@@ -154,6 +155,7 @@ class _InMemoryStore(Store):
                 or before.status is not RunStatus.PAUSED
                 or before.updated_at_us != paused_at_us
                 or self.rows.is_undecided(run.run_id)
+                or (run.status is RunStatus.PENDING and run.run_id not in self.rows.jobs)
             ):
                 return None
             self.rows.put_run(
@@ -314,6 +316,14 @@ def _check_storable(
         job_row(job, owner=run.owner)
     for each in approvals:
         approval_row(each)
+
+
+def _check_new_approvals(approvals: Sequence[ApprovalRecord], known: Collection[str]) -> None:
+    ids: set[str] = set()
+    for each in approvals:
+        if each.id in known or each.id in ids:
+            raise ConflictError(f"an approval {each.id!r} exists already")
+        ids.add(each.id)
 
 
 def _run_fits(run: RunRecord, query: RunQuery) -> bool:

@@ -60,6 +60,16 @@ def may_follow(before: RunStatus, after: RunStatus) -> bool:
     return after in _FOLLOWS[before]
 
 
-def may_come_from(after: RunStatus) -> tuple[RunStatus, ...]:
-    """The states from which a run may get into this one, in the order of their names."""
-    return tuple(sorted(before for before in _FOLLOWS if may_follow(before, after)))
+def may_be_saved(before: RunStatus, after: RunStatus) -> bool:
+    """Whether a run gets from one state into the other by being saved (``Store.save_run``).
+
+    What has paused does not go on that way: ``Store.continue_run`` and ``ApprovalStore.resolve``
+    ask whether anything is undecided.
+    """
+    goes_on = before is RunStatus.PAUSED and after in FIRST
+    return may_follow(before, after) and not goes_on
+
+
+def saved_from(after: RunStatus) -> tuple[RunStatus, ...]:
+    """The states from which a run is saved in this one, in the order of their names."""
+    return tuple(sorted(before for before in _FOLLOWS if may_be_saved(before, after)))

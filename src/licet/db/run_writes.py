@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from licet.db.approval_records import ApprovalRecord
-from licet.db.approval_writes import UNDECIDED_SQL, insert_approvals
+from licet.db.approval_writes import UNDECIDED_SQL, check_approvals, insert_approvals
 from licet.db.codec import (
     RUN_COLUMNS,
     json_text,
@@ -21,8 +21,8 @@ from licet.db.codec import (
 )
 from licet.db.once_writes import check_first, first_statements
 from licet.db.records import BegunRun, RunRecord, RunStatus, SessionKey, SessionRecord
-from licet.db.run_states import may_come_from
-from licet.db.work_codec import JOB_COLUMNS, job_row
+from licet.db.run_states import saved_from
+from licet.db.work_codec import HAS_JOB_SQL, JOB_COLUMNS, job_row
 from licet.db.work_records import JobRecord, Once
 from licet.db.writes import (
     INSERT_SESSION,
@@ -31,12 +31,15 @@ from licet.db.writes import (
     ContentionError,
     Statement,
     Write,
+    insert_beside_run,
     insert_unless_known,
+    lock_session,
 )
 from licet.errors import ConflictError, LicetError
 
 _INSERT_RUN = insert_unless_known("licet_runs", RUN_COLUMNS, "run_id")
 _INSERT_JOB = insert_unless_known("licet_jobs", JOB_COLUMNS, "run_id")
+_LEAVE_JOB = insert_beside_run("licet_jobs", JOB_COLUMNS, "run_id")
 _SELECT_HISTORY = (
     "SELECT body FROM licet_runs "
     "WHERE owner = ? AND session_id = ? AND component_id = ? AND status = ? AND run_id <> ? "
@@ -51,7 +54,7 @@ _ASK_TO_CANCEL = (
 def _which(after: RunStatus) -> str:
     # The values stand in the text, as they do in the condition of the index of unended runs. NULL:
     # where no state may come before, none does.
-    before = ", ".join(f"'{status.value}'" for status in may_come_from(after)) or "NULL"
+    before = ", ".join(f"'{status.value}'" for status in saved_from(after)) or "NULL"
     return (
         "run_id = ? AND owner = ? AND session_id = ? "
         f"AND status IN ({before}) AND COALESCE(executor_id, '') = ?"
@@ -75,11 +78,15 @@ _PAUSE_RUN = (
     "UPDATE licet_runs SET status = ?, body = ?, total_tokens = ?, updated_at_us = ?, "  # noqa: S608 - constants
     f"executor_id = NULL WHERE {_which(RunStatus.PAUSED)} AND cancel_asked_at_us IS NULL"
 )
-_CONTINUE_RUN = (
+_GO_ON = (
     "UPDATE licet_runs SET status = ?, body = ?, updated_at_us = ?, executor_id = ?, durable = ? "  # noqa: S608 - constants
     "WHERE run_id = ? AND owner = ? AND session_id = ? AND status = 'PAUSED' "
     f"AND updated_at_us = ? AND NOT EXISTS ({UNDECIDED_SQL})"
 )
+_CONTINUE_RUN: Mapping[RunStatus, str] = {
+    RunStatus.RUNNING: _GO_ON,
+    RunStatus.PENDING: f"{_GO_ON} AND {HAS_JOB_SQL}",
+}
 
 
 class NotPausedError(LicetError):
@@ -155,13 +162,17 @@ def pause_run(
     """Update a run that may pause, and its session; insert what it waits for, and its job."""
     touching, updating = _reaching(run, session_state)
     pausing = Statement(_PAUSE_RUN, updating.parameters)
-    beside = [] if job is None else [Statement(_INSERT_JOB, job_row(job, owner=run.owner))]
+    row = () if job is None else job_row(job, owner=run.owner)
+    leaving = [Statement(_LEAVE_JOB, (*row, run.run_id, *run.session_key))] if row else []
 
     def conclude(answers: Sequence[Answer]) -> None:
-        if answers[1].touched == 0:
+        touched, updated, *others = answers
+        if updated.touched == 0:
             raise NotPausedError("the run may not pause any more")
+        _is_reached((touched, updated))
+        check_approvals(approvals, others[len(leaving) :])
 
-    statements = (touching, pausing, *beside, *insert_approvals(approvals))
+    statements = (touching, pausing, *leaving, *insert_approvals(approvals))
     return Write(run.session_key, statements, conclude)
 
 
@@ -170,21 +181,22 @@ def continue_run(run: RunRecord, *, paused_at_us: int, history_runs: int) -> Wri
     row = dict(zip(RUN_COLUMNS, run_row(run), strict=True))
     reached = (*(row[n] for n in ("status", "body", "updated_at_us", "executor_id", "durable")),)
     going_on = Statement(
-        _CONTINUE_RUN, (*reached, run.run_id, *run.session_key, within_columns(paused_at_us))
+        _CONTINUE_RUN[run.status],
+        (*reached, run.run_id, *run.session_key, within_columns(paused_at_us)),
     )
     reading = (Statement(SELECT_SESSION, run.session_key), *_history(run, history_runs))
 
     def conclude(answers: Sequence[Answer]) -> BegunRun | None:
-        updated, found, *history = answers
+        _, updated, found, *history = answers
         return _begun(found, history) if updated.touched > 0 else None
 
-    return Write(run.session_key, (going_on, *reading), conclude)
+    return Write(run.session_key, (lock_session(run.session_key), going_on, *reading), conclude)
 
 
 def ask_to_cancel(key: SessionKey, run_id: str, *, now_us: int) -> Write[bool]:
     """Note on a run at work that it is to stop."""
     asking = Statement(_ASK_TO_CANCEL, (now_us, run_id, *key))
-    return Write(key, (asking,), lambda answers: answers[0].touched > 0)
+    return Write(key, (lock_session(key), asking), lambda answers: answers[1].touched > 0)
 
 
 def _reaching(run: RunRecord, session_state: dict[str, Any] | None) -> tuple[Statement, Statement]:

@@ -72,8 +72,13 @@ class _SqlApprovalStore(ApprovalStore):
         key = await self._session_of(approval_id)
         if key is None:
             return False
-        write = approval_writes.resolve(approval_id, key, resolution)
-        return await self.db.write(write, access=THE_SERVER)
+        try:
+            await self.db.write(
+                approval_writes.resolve(approval_id, key, resolution), access=THE_SERVER
+            )
+        except approval_writes.NotPendingError:
+            return False
+        return True
 
     async def delete(self, approval_id: str) -> Deleting:
         key = await self._session_of(approval_id)

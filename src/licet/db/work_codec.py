@@ -15,6 +15,9 @@ UNENDED_SQL = "status IN ('PENDING', 'RUNNING', 'PAUSED')"
 A statement that is to use one has to hold it as it is: SQLite draws no conclusions.
 """
 
+HAS_JOB_SQL = "EXISTS (SELECT 1 FROM licet_jobs WHERE licet_jobs.run_id = licet_runs.run_id)"
+"""Whether a run could be claimed. Without, it would keep its session waiting for ever."""
+
 EVER_SQL = "created_at_us >= 0"
 """The condition of the index of all runs by their age, which is for lists of them.
 

@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from licet.db.codec import within_columns
-from licet.db.work_codec import EXECUTOR_COLUMNS, UNENDED_SQL, check_executor_id, executor_row
+from licet.db.work_codec import (
+    EXECUTOR_COLUMNS,
+    HAS_JOB_SQL,
+    UNENDED_SQL,
+    check_executor_id,
+    executor_row,
+)
 from licet.db.work_records import (
     WORK_TOPIC,
     ExecutorEnd,
@@ -52,11 +58,9 @@ _FORGET_REQUESTS = "DELETE FROM licet_once WHERE created_at_us < ?"
 _AT_WORK = "run_id = ? AND durable = 1 AND status = 'RUNNING'"
 _ADOPT = f"UPDATE licet_runs SET executor_id = ? WHERE {_AT_WORK}"  # noqa: S608 - constants
 _ADOPT_FROM = f"{_ADOPT} AND executor_id = ?"
-# Without a job nobody could claim it, and it would keep its session waiting for ever.
 _PUT_BACK = (
     "UPDATE licet_runs SET status = 'PENDING', executor_id = NULL "  # noqa: S608 - constants
-    f"WHERE {_AT_WORK} AND executor_id = ? "
-    "AND EXISTS (SELECT 1 FROM licet_jobs WHERE licet_jobs.run_id = licet_runs.run_id)"
+    f"WHERE {_AT_WORK} AND executor_id = ? AND {HAS_JOB_SQL}"
 )
 _COUNT_WAITING = (
     f"SELECT COUNT(*) FROM licet_runs WHERE {UNENDED_SQL} "  # noqa: S608 - constants

@@ -83,6 +83,19 @@ def insert_unless_known(table: str, columns: Sequence[str], conflict: str) -> st
     )
 
 
+def insert_beside_run(table: str, columns: Sequence[str], conflict: str) -> str:
+    """As ``insert_unless_known``; and only where the run is there with which the row goes.
+
+    The last parameters are the ``run_id``, the ``owner`` and the ``session_id`` of that.
+    """
+    marks = ", ".join("?" * len(columns))
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {marks} WHERE EXISTS "  # noqa: S608 - constants
+        "(SELECT 1 FROM licet_runs WHERE run_id = ? AND owner = ? AND session_id = ?) "
+        f"ON CONFLICT ({conflict}) DO NOTHING"
+    )
+
+
 def raise_topic(topic: str) -> Statement:
     """Give a topic its next number. Its row stays locked up to the commit."""
     return Statement("UPDATE licet_changes SET number = number + 1 WHERE topic = ?", (topic,))
@@ -103,7 +116,15 @@ _UPDATE_SESSION = (
     "session_state = COALESCE(?, session_state), metadata = COALESCE(?, metadata), "
     "summary = COALESCE(?, summary), updated_at_us = ? WHERE owner = ? AND session_id = ?"
 )
+_LOCK_SESSION = (
+    "UPDATE licet_sessions SET updated_at_us = updated_at_us WHERE owner = ? AND session_id = ?"
+)
 _DELETE_SESSION = "DELETE FROM licet_sessions WHERE owner = ? AND session_id = ?"
+
+
+def lock_session(key: SessionKey) -> Statement:
+    """Lock a session's row up to the commit: the first of a write that changes a run without it."""
+    return Statement(_LOCK_SESSION, key)
 
 
 def create_session(session: SessionRecord) -> Write[bool]:
