@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from licet.db.base import Access, Db, SessionChanges, Store
-from licet.db.records import RecentRuns, RunQuery, SessionKey, SessionQuery
+from licet.db.records import RecentRuns, RunQuery, RunStatus, SessionKey, SessionQuery
 from licet.db.work_records import QueueLimits
 from licet.errors import LicetError
-from tests.contract.rows import ADMIN, ALICE, everything, run, session
+from tests.contract.pause_rows import approval
+from tests.contract.rows import ADMIN, ALICE, everything, run, session, stored
 from tests.contract.work_rows import job_of, queued
 
 Call = Callable[[Store, SessionKey, str], Awaitable[Any]]
@@ -45,6 +46,17 @@ CALLS: dict[str, Call] = {
     "work_on_run": lambda store, key, run_id: store.work_on_run(
         run(key.session_id, owner=key.owner, run_id=run_id, at=9), history_runs=5
     ),
+    "pause_run": lambda store, key, run_id: store.pause_run(
+        pausing := run(
+            key.session_id, owner=key.owner, run_id=run_id, status=RunStatus.PAUSED, at=9
+        ),
+        session_state={"x": 1},
+        job=job_of(pausing),
+        approvals=[approval(pausing, created_at_us=9)],
+    ),
+    "continue_run": lambda store, key, run_id: store.continue_run(
+        run(key.session_id, owner=key.owner, run_id=run_id, at=9), paused_at_us=1, history_runs=5
+    ),
     "ask_to_cancel": lambda store, key, run_id: store.ask_to_cancel(key, run_id, now_us=9),
     "find_run": lambda store, _, run_id: store.find_run(run_id),
     "get_run": lambda store, key, run_id: store.get_run(key, run_id),
@@ -63,6 +75,8 @@ CALLS: dict[str, Call] = {
     "delete_sessions": lambda store, key, _: store.delete_sessions([key]),
     "total_tokens": lambda store, key, _: store.total_tokens(key),
 }
+
+STATUS_BEFORE = {"continue_run": RunStatus.PAUSED}
 
 
 async def outcome(call: Call, store: Store, key: SessionKey, run_id: str) -> object:
@@ -90,8 +104,9 @@ async def test_a_foreign_id_behaves_as_an_unused_one(
     unused = await outcome(CALLS[method], store, key, "r")
     await db.store(ADMIN).delete_sessions([SessionKey(prober.owner, "s")])
 
-    secret = run(run_id="r", total_tokens=5, body=b'"secret"')
-    await db.store(VICTIM).begin_run(session(session_name="secret"), secret, history_runs=0)
+    status = STATUS_BEFORE.get(method, RunStatus.RUNNING)
+    secret = run(run_id="r", total_tokens=5, body=b'"secret"', status=status, at=1)
+    await stored(db.store(VICTIM), secret, session_name="secret")
     before = await everything(db)
     assert await outcome(CALLS[method], store, key, "r") == unused
 
@@ -104,9 +119,8 @@ async def test_who_sees_all_gets_what_the_owner_gets(db: Db, method: str) -> Non
     key, answers = SessionKey("alice", "s"), []
     for access in (ALICE, ADMIN):
         await db.store(ALICE).delete_sessions([key])
-        await db.store(ALICE).begin_run(
-            session(at=1), run(run_id="r", total_tokens=5, at=1), history_runs=0
-        )
+        status = STATUS_BEFORE.get(method, RunStatus.RUNNING)
+        await stored(db.store(ALICE), run(run_id="r", total_tokens=5, status=status, at=1), at=1)
         answers.append(await outcome(CALLS[method], db.store(access), key, "r"))
     assert answers[0] == answers[1]
     assert (answers[0] not in (None, False)) is (method not in ("create_session", "enqueue_run"))

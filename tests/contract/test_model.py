@@ -92,6 +92,16 @@ def calls(draw: st.DrawFn) -> Call:
             {"history_runs": draw(st.integers(0, 3))},
         ),
         ("save_run", (draw(runs(key, statuses)),), {"session_state": draw(st.none() | states)}),
+        (
+            "pause_run",
+            (draw(runs(key, st.just(RunStatus.PAUSED) | statuses)),),
+            {"session_state": draw(st.none() | states), "job": None, "approvals": ()},
+        ),
+        (
+            "continue_run",
+            (draw(runs(key, st.just(RunStatus.RUNNING) | statuses)),),
+            {"paused_at_us": draw(moments), "history_runs": draw(st.integers(0, 3))},
+        ),
         ("get_run", (key, draw(run_ids)), {}),
         (
             "list_runs",

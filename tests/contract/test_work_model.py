@@ -25,7 +25,9 @@ from licet.db.work_records import (
 from licet.db.writes import Statement, Write
 from licet.errors import LicetError
 from tests.contract.conftest import KINDS
+from tests.contract.pause_rows import EVERY_APPROVAL, approval, decision
 from tests.contract.rows import ADMIN, everything
+from tests.contract.work_rows import job_of
 
 OWNERS = ("alice", "bob")
 EXECUTORS = ("e", "f")
@@ -35,6 +37,7 @@ owners = st.sampled_from(OWNERS)
 accesses = st.sampled_from([*map(Access, OWNERS), ADMIN])
 keys = st.builds(SessionKey, owners, st.sampled_from("st"))
 run_ids = st.sampled_from(RUNS)
+approval_ids = st.sampled_from("xyz")
 executor_ids = st.sampled_from(EXECUTORS)
 nobody_or_executor = st.none() | executor_ids
 statuses = st.sampled_from(RunStatus)
@@ -59,7 +62,7 @@ requests = st.none() | st.builds(
 
 @dataclass(frozen=True)
 class Call:
-    """A method, and what it is called with; without an access it is the work store's."""
+    """A method, and what it is called with; without an access it is the server's own."""
 
     access: Access | None
     method: str
@@ -121,6 +124,24 @@ def beginnings(draw: st.DrawFn) -> Call:
     return Call(draw(accesses), "begin_run", (session_of(record), record), named)
 
 
+@st.composite
+def pauses(draw: st.DrawFn) -> Call:
+    record = draw(runs(st.just(RunStatus.PAUSED)))
+    wanted = [
+        approval(
+            record,
+            each,
+            created_at_us=draw(moments),
+            expires_at_us=draw(st.none() | moments),
+            continues=draw(st.booleans()),
+        )
+        for each in sorted(draw(st.sets(approval_ids, max_size=2)))
+    ]
+    job = draw(st.none() | st.just(job_of(record)))
+    named = {"session_state": draw(states), "job": job, "approvals": wanted}
+    return Call(draw(accesses), "pause_run", (record,), named)
+
+
 def call(
     access: st.SearchStrategy[Access] | None, method: str, *arguments: Any, **named: Any
 ) -> st.SearchStrategy[Call]:
@@ -139,6 +160,21 @@ calls = st.one_of(
     claims,
     call(accesses, "save_run", runs(statuses), session_state=states),
     call(accesses, "work_on_run", runs(st.just(RunStatus.RUNNING)), history_runs=st.integers(0, 2)),
+    pauses(),
+    call(
+        accesses,
+        "continue_run",
+        runs(st.just(RunStatus.RUNNING)) | waiting_runs(),
+        paused_at_us=moments,
+        history_runs=st.integers(0, 2),
+    ),
+    call(
+        None,
+        "resolve",
+        approval_ids,
+        st.builds(decision, approved=st.booleans(), at_us=moments),
+    ),
+    call(None, "delete", approval_ids),
     call(accesses, "ask_to_cancel", keys, run_ids, now_us=moments),
     call(accesses, "find_run", run_ids),
     call(accesses, "delete_sessions", st.lists(keys, min_size=1, max_size=1)),
@@ -170,6 +206,8 @@ calls = st.one_of(
 
 async def answer(db: Db, call: Call) -> object:
     store: Any = db.work() if call.access is None else db.store(call.access)
+    if call.method in {"resolve", "delete"}:
+        store = db.approvals()
     try:
         found = await getattr(store, call.method)(*call.arguments, **call.named)
     except RepeatedRequestError as error:
@@ -184,6 +222,7 @@ async def end(db: Db) -> list[Any]:
     work = db.work()
     found: list[Any] = [await everything(db), list(await work.executors()), await work.waiting()]
     found += [await work.job(run_id) for run_id in RUNS]
+    found.append(await db.approvals().list(EVERY_APPROVAL))
     for executor_id in EXECUTORS:
         found.append(list(await work.cancels_asked(executor_id)))
     return found
