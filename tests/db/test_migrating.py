@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from licet.db import audit_codec, codec, migrations, tables, trust_codec, work_codec
+from licet.db import (
+    approval_codec,
+    audit_codec,
+    codec,
+    migrations,
+    schedule_codec,
+    tables,
+    trust_codec,
+    work_codec,
+)
 from licet.db.backend import Backend
 from licet.db.migrating import alembic_config, bring_up_to_date
 from licet.db.postgres_backend import PostgresBackend
@@ -24,10 +34,11 @@ from licet.db.trust_records import TRUST_TOPIC, TrustChanges
 from licet.db.work_records import WORK_TOPIC, QueueLimits
 from licet.errors import StorageError
 from tests.contract.audit_rows import all_records, append, records
+from tests.contract.pause_rows import approval, decision, pause
 from tests.contract.rows import ALICE, everything, run, session
 from tests.contract.schedule_rows import attempt, made
 from tests.contract.trust_rows import revocation
-from tests.contract.work_rows import enqueued
+from tests.contract.work_rows import claimed, claimed_id, enqueued, job_of
 from tests.db.conftest import db_of
 
 OPEN = """
@@ -78,8 +89,16 @@ def bring_up_to(backend: Backend, revision: str) -> None:
 
 def insert_before_executors(backend: Backend, kept: SessionRecord, record: RunRecord) -> None:
     """Insert a session and a run of it, as revisions before 0004 have them."""
+    insert(backend, kept, record, without=("executor_id", "durable"))
+
+
+def insert(
+    backend: Backend, kept: SessionRecord, record: RunRecord, *, without: Sequence[str] = ()
+) -> None:
+    """Insert a session and a run of it."""
     run_row = dict(zip(codec.RUN_COLUMNS, codec.run_row(record), strict=True))
-    del run_row["executor_id"], run_row["durable"]
+    for column in without:
+        del run_row[column]
     session_row = dict(zip(codec.SESSION_COLUMNS, codec.session_row(kept), strict=True))
     engine = backend.migrating()
     with engine.begin() as connection:
@@ -120,6 +139,9 @@ def test_the_comparison_would_see_a_difference(backend: Backend) -> None:
 def test_rows_and_tables_agree() -> None:
     assert tuple(tables.sessions.c.keys()) == codec.SESSION_COLUMNS
     assert tuple(tables.runs.c.keys()) == (*codec.RUN_COLUMNS, "cancel_asked_at_us")
+    assert tuple(tables.approvals.c.keys()) == approval_codec.APPROVAL_COLUMNS
+    assert tuple(tables.schedules.c.keys()) == schedule_codec.SCHEDULE_COLUMNS
+    assert tuple(tables.schedule_runs.c.keys()) == schedule_codec.SCHEDULE_RUN_COLUMNS
     assert tuple(tables.jobs.c.keys()) == work_codec.JOB_COLUMNS
     assert tuple(tables.once.c.keys()) == work_codec.ONCE_COLUMNS
     assert tuple(tables.executors.c.keys()) == work_codec.EXECUTOR_COLUMNS
@@ -235,6 +257,56 @@ def test_a_database_of_the_fifth_revision_keeps_its_rows_and_can_have_schedules(
         schedule = await made(db)
         assert await db.watch(SCHEDULE_TOPIC, after=0, timeout_seconds=30) == 1
         assert await db.schedules(ALICE).begin_run(attempt(schedule)) is not None
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_the_fifth_revision_keeps_its_runs_and_they_can_pause(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0005")
+    record, kept = run(executor_id="e", durable=True), session()
+    insert(backend, kept, record)
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert await everything(db) == [kept, record]
+        waits = await pause(db, record, [approval(record, "a")])
+        assert await db.store(ALICE).find_run(record.run_id) == waits
+        assert await db.approvals().resolve("a", decision())
+        assert await claimed_id(db) == record.run_id
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
+def test_a_database_of_the_sixth_revision_keeps_what_waits(backend: Backend, url: str) -> None:
+    bring_up_to(backend, "0006")
+    record, kept = run(status=RunStatus.PAUSED, durable=True), session()
+    insert(backend, kept, record)
+    wanted, job = approval(record, "a"), job_of(record)
+    rows = (
+        (tables.jobs, work_codec.JOB_COLUMNS, work_codec.job_row(job, owner=record.owner)),
+        (tables.approvals, approval_codec.APPROVAL_COLUMNS, approval_codec.approval_row(wanted)),
+    )
+    engine = backend.migrating()
+    with engine.begin() as connection:
+        for table, columns, row in rows:
+            connection.execute(table.insert().values(**dict(zip(columns, row, strict=True))))
+    engine.dispose()
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert list(await db.approvals().of_run(record.run_id)) == [wanted]
+        assert await db.approvals().resolve("a", decision(approved=False))
+        one = await claimed(db)
+        assert one is not None
+        assert one.job == job
         await db.close()
 
     asyncio.run(use())

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import Connection
 
+from licet.db.approval_records import Deleting
 from licet.db.base import NOBODY, Access
 from licet.db.postgres import PostgresDb
 from licet.db.postgres_backend import PostgresBackend
@@ -21,6 +22,7 @@ from licet.db.records import RunQuery, SessionKey
 from licet.db.work_records import QueueFullError, QueueLimits
 from licet.db.writes import Answer, Statement, Write
 from licet.errors import ConflictError, StorageError
+from tests.contract.pause_rows import EVERY_APPROVAL, decision, gone_on, paused
 from tests.contract.rows import ADMIN, ALICE, BOB, everything, run, session, stored
 from tests.contract.schedule_rows import attempt, made
 from tests.contract.work_rows import claimed_id, enqueued
@@ -46,6 +48,11 @@ INSERT_JOB = (
 INSERT_ONCE = (
     "INSERT INTO licet_once (owner, route, key, digest, run_id, session_owner, session_id, "
     "created_at_us) VALUES ('alice', 'r', 'k', 'd', 'new', 'alice', 's', 1)"
+)
+INSERT_APPROVAL = (
+    "INSERT INTO licet_approvals (id, run_id, owner, session_id, component_id, tool_call_id, "
+    "tool_name, arguments, requested_by, continues, created_at_us) "
+    "VALUES ('new', 'new', 'alice', 's', 'agent', 'c', 't', '{}', 'alice', 1, 1)"
 )
 FORGETFUL = [
     "UPDATE licet_sessions SET session_name = 'taken'",
@@ -156,7 +163,7 @@ async def test_an_insert_without_its_owner_or_for_a_wrong_one_is_refused(
     db: PostgresDb, url: str, access: Access | None
 ) -> None:
     before = await rows_of_the_owner_of_the_tables(url)
-    for sql in (INSERT_SESSION, INSERT_RUN, INSERT_JOB, INSERT_ONCE):
+    for sql in (INSERT_SESSION, INSERT_RUN, INSERT_JOB, INSERT_ONCE, INSERT_APPROVAL):
         with pytest.raises(StorageError, match="row-level security"):
             await db.write(raw(sql), access=access)
         assert (await db.write(raw(sql), access=ALICE)).touched == 1
@@ -164,9 +171,9 @@ async def test_an_insert_without_its_owner_or_for_a_wrong_one_is_refused(
 
 
 async def test_what_goes_with_a_run_is_reached_as_the_run_is(db: PostgresDb) -> None:
-    for sql in (INSERT_RUN, INSERT_JOB, INSERT_ONCE):
+    for sql in (INSERT_RUN, INSERT_JOB, INSERT_ONCE, INSERT_APPROVAL):
         await db.write(raw(sql), access=ALICE)
-    for table in ("licet_jobs", "licet_once"):
+    for table in ("licet_jobs", "licet_once", "licet_approvals"):
         # S608: constants.
         count = f"SELECT count(*) FROM {table}"  # noqa: S608
         found = [await read(db, count, access) for access in (None, MALLORY, BOB, ALICE, ADMIN)]
@@ -189,6 +196,22 @@ async def test_the_server_works_on_everybodys_runs_and_owners_on_their_own(
         assert await claimed_id(db) == record.run_id
     assert [row.owner for row in await db.work().durable_runs_of("e")] == ["alice", "bob"]
     assert len(await rows_of_the_owner_of_the_tables(url)) == 8
+
+
+async def test_approvals_are_written_by_owners_and_decided_by_the_server(db: PostgresDb) -> None:
+    records = [await paused(db, f"of {owner}", owner=owner) for owner in ("alice", "bob")]
+    ids = "SELECT id FROM licet_approvals ORDER BY id"
+    assert await read(db, ids, ALICE) == [("of alice",)]
+    assert await read(db, ids, MALLORY) == []
+    assert (await db.approvals().list(EVERY_APPROVAL)).total_count == 2
+    # An owner sees what is undecided of their run, and that it is not: it waits, and goes on.
+    for record in records:
+        store, at = db.store(Access(record.owner)), record.updated_at_us
+        going_on = gone_on(record)
+        assert await store.continue_run(going_on, paused_at_us=at, history_runs=0) is None
+        assert await db.approvals().resolve(f"of {record.owner}", decision())
+        assert await claimed_id(db) == record.run_id
+    assert await db.approvals().delete("of bob") is Deleting.REFUSED
 
 
 async def test_rows_cannot_be_given_away(db: PostgresDb, url: str) -> None:
