@@ -61,11 +61,11 @@ async def go_on(server: Server, asked: Paused) -> Response:
     if waiting := undecided(output):
         names = ", ".join(f"{t.tool_name} ({t.tool_call_id}): {t.waits_for}" for t in waiting)
         raise UndecidedError(f"The run waits still. Undecided: {names}")
-    if run.durable or asked.form.background or asked.agent.durable:
-        return await _durable(server, asked, output)
     job = await db.work().job(run.run_id)
     if job is None:
         raise NotPausedError("The run was not begun by a server, and cannot be continued by one")
+    if run.durable or asked.form.background or asked.agent.durable:
+        return await _durable(server, asked, output)
     return await _foreground(server, asked, output, job)
 
 
