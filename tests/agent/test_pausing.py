@@ -240,6 +240,19 @@ async def test_a_stored_run_goes_on_once() -> None:
     assert bank.done == ["sent 3"]
 
 
+async def test_a_stored_run_does_not_go_on_again_from_an_earlier_pause() -> None:
+    bank = Bank()
+    agent = bank.agent(PAY, CallTools(("transfer", {"amount": 4})), db=InMemoryDb())
+    first = await agent.arun("pay")
+    second = await agent.acontinue_run(first, yes(first))
+    assert (second.status, bank.done) == (RunStatus.PAUSED, ["sent 3"])
+    with pytest.raises(NotPausedError):
+        await agent.acontinue_run(first, yes(first))
+    assert bank.done == ["sent 3"]
+    ended = await agent.acontinue_run(second, yes(second, 1))
+    assert (ended.status, bank.done) == (RunStatus.COMPLETED, ["sent 3", "sent 4"])
+
+
 async def test_arguments_that_do_not_fit_trouble_nobody() -> None:
     bank = Bank()
     agent = bank.agent(CallTools(("transfer", {"amount": "much"})), PAY)

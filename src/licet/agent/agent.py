@@ -87,7 +87,10 @@ class Agent(AgentSettings):
         approvals: Sequence[ApprovalRecord] = ()
         if self.db is not None and store is not None:
             row = await store.find_run(run.run_id)
-            paused_at_us = 0 if row is None else row.updated_at_us
+            # It may have paused anew since: from an earlier pause it has gone on already.
+            if row is None or RunOutput.from_json(row.body).leg != run.leg:
+                raise NotPausedError("The run does not wait any more")
+            paused_at_us = row.updated_at_us
             approvals = await self.db.approvals().of_run(run.run_id)
         paused = approved(decided(run, decisions, self.functions), approvals)
         if run.status is not RunStatus.PAUSED or undecided(paused):
