@@ -121,6 +121,27 @@ async def test_a_paused_run_does_not_hold_its_session(db: Db) -> None:
     assert await claimed_id(db) == "second"
 
 
+async def test_a_process_passes_over_runs_of_agents_that_it_does_not_serve(db: Db) -> None:
+    await enqueued(db, "s", run_id="theirs", component_id="new")
+    await enqueued(db, "t", run_id="ours")
+    assert await claimed_id(db, agent_ids=("agent", "\0", "\ud800")) == "ours"
+    assert await claimed(db) is None
+    assert await claimed(db, agent_ids=()) is None
+    assert await claimed_id(db, agent_ids=("agent", "new")) == "theirs"
+
+
+async def test_a_run_that_is_passed_over_still_holds_its_session(db: Db) -> None:
+    await enqueued(db, run_id="theirs", component_id="new")
+    await enqueued(db, run_id="ours")
+    assert await claimed(db) is None
+
+
+async def test_a_run_whose_agent_nobody_serves_is_claimed_by_anybody_in_the_end(db: Db) -> None:
+    await enqueued(db, run_id="left", component_id="gone", at=10)
+    assert await claimed(db, unserved_before_us=10) is None
+    assert await claimed_id(db, unserved_before_us=11) == "left"
+
+
 @pytest.mark.parametrize("status", [RunStatus.ERROR, RunStatus.CANCELLED])
 async def test_a_run_that_ends_before_it_is_claimed_is_not_claimed(
     db: Db, status: RunStatus

@@ -32,6 +32,8 @@ from tests.contract.work_rows import job_of
 OWNERS = ("alice", "bob")
 EXECUTORS = ("e", "f")
 RUNS = ("r1", "r2", "r3", "r4")
+AGENTS = ("a", "b")
+UNSERVED_BEFORE_US = 2
 
 owners = st.sampled_from(OWNERS)
 accesses = st.sampled_from([*map(Access, OWNERS), ADMIN])
@@ -77,7 +79,7 @@ def runs(draw: st.DrawFn, status: st.SearchStrategy[RunStatus]) -> RunRecord:
         owner=key.owner,
         session_id=key.session_id,
         run_id=draw(run_ids),
-        component_id="a",
+        component_id=draw(st.sampled_from(AGENTS)),
         status=draw(status),
         body=b"%d" % draw(st.integers(0, 99)),
         created_at_us=draw(moments),
@@ -151,7 +153,16 @@ def call(
     )
 
 
-claims = call(None, "claim", executor_ids, limits=limits, now_us=moments)
+served = st.sets(st.sampled_from(AGENTS))
+claims = call(
+    None,
+    "claim",
+    executor_ids,
+    agent_ids=served,
+    unserved_before_us=moments,
+    limits=limits,
+    now_us=moments,
+)
 calls = st.one_of(
     enqueueings(),
     enqueueings(),
@@ -249,9 +260,9 @@ async def test_every_sequence_of_calls_answers_as_in_memory(db: Db, sequence: li
 
 
 @settings(max_examples=200, deadline=None)
-@given(sequence=st.lists(calls, min_size=5, max_size=40), most=limits)
+@given(sequence=st.lists(calls, min_size=5, max_size=40), most=limits, agent_ids=served)
 async def test_a_claim_is_of_the_oldest_run_that_may_work(
-    sequence: list[Call], most: QueueLimits
+    sequence: list[Call], most: QueueLimits, agent_ids: set[str]
 ) -> None:
     db = InMemoryDb()
     for one in sequence:
@@ -268,7 +279,8 @@ async def test_a_claim_is_of_the_oldest_run_that_may_work(
         theirs = [o for o in of_them if o is not None and o.principal_key == job.principal_key]
         place = (row.created_at_us, row.run_id)
         return (
-            all(other.session_key != row.session_key for other in busy)
+            (row.component_id in agent_ids or row.updated_at_us < UNSERVED_BEFORE_US)
+            and all(other.session_key != row.session_key for other in busy)
             and not any(
                 other.session_key == row.session_key
                 and other.status is RunStatus.PENDING
@@ -280,5 +292,11 @@ async def test_a_claim_is_of_the_oldest_run_that_may_work(
         )
 
     free = sorted((row.created_at_us, row.run_id) for row in rows if may_work(row))
-    found = await db.work().claim("new", limits=most, now_us=9)
+    found = await db.work().claim(
+        "new",
+        agent_ids=agent_ids,
+        unserved_before_us=UNSERVED_BEFORE_US,
+        limits=most,
+        now_us=9,
+    )
     assert (None if found is None else found.run.run_id) == (free[0][1] if free else None)

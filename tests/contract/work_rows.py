@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from licet.db.work_records import (
 from tests.contract.rows import run, session, tick
 
 UNLIMITED = QueueLimits()
+AGENTS = ("agent",)
+"""Those of the runs here, where nothing else is said."""
 
 
 def queued(session_id: str = "s", *, owner: str = "alice", **values: Any) -> RunRecord:
@@ -67,17 +70,27 @@ async def enqueued(
 
 
 async def claimed(
-    db: Db, executor_id: str = "e", *, limits: QueueLimits = UNLIMITED, now_us: int | None = None
+    db: Db,
+    executor_id: str = "e",
+    *,
+    agent_ids: Collection[str] = AGENTS,
+    unserved_before_us: int = 0,
+    limits: QueueLimits = UNLIMITED,
+    now_us: int | None = None,
 ) -> ClaimedRun | None:
     """What an executor gets out of the queue."""
-    return await db.work().claim(executor_id, limits=limits, now_us=now_us or tick())
+    return await db.work().claim(
+        executor_id,
+        agent_ids=agent_ids,
+        unserved_before_us=unserved_before_us,
+        limits=limits,
+        now_us=now_us or tick(),
+    )
 
 
-async def claimed_id(
-    db: Db, executor_id: str = "e", *, limits: QueueLimits = UNLIMITED
-) -> str | None:
+async def claimed_id(db: Db, executor_id: str = "e", **values: Any) -> str | None:
     """The id of the run that an executor gets out of the queue."""
-    found = await claimed(db, executor_id, limits=limits)
+    found = await claimed(db, executor_id, **values)
     return None if found is None else found.run.run_id
 
 

@@ -31,7 +31,7 @@ from licet.db.records import RunRecord, RunStatus, Saving, SessionRecord
 from licet.db.schedule_records import SCHEDULE_TOPIC
 from licet.db.sqlite import SqliteBackend
 from licet.db.trust_records import TRUST_TOPIC, TrustChanges
-from licet.db.work_records import WORK_TOPIC, QueueLimits
+from licet.db.work_records import WORK_TOPIC
 from licet.errors import StorageError
 from tests.contract.audit_rows import all_records, append, records
 from tests.contract.pause_rows import approval, decision, pause
@@ -228,9 +228,9 @@ def test_a_database_of_the_third_revision_keeps_its_runs_and_can_be_worked_on(
         assert await everything(db) == [kept, record]
         assert await db.work().foreground_runs_of(None) == [record]
         queued = await enqueued(db, "other")
-        claimed = await db.work().claim("e", limits=QueueLimits(), now_us=1)
-        assert claimed is not None
-        assert claimed.run.run_id == queued.run_id
+        taken = await claimed(db)
+        assert taken is not None
+        assert taken.run.run_id == queued.run_id
         assert await db.watch(WORK_TOPIC, after=-1, timeout_seconds=0) == 0
         await db.work().raise_work()
         assert await db.watch(WORK_TOPIC, after=0, timeout_seconds=30) == 1

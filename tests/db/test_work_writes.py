@@ -19,12 +19,13 @@ from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
 from licet.db.records import RunStatus, Saving, SessionKey
 from licet.db.sqlite import SqliteBackend, SqliteDb
-from licet.db.work_records import ExecutorEnd, QueueLimits
+from licet.db.work_records import ClaimedRun, ExecutorEnd, QueueLimits
 from licet.db.writes import Answer, ContentionError, Statement, Write
 from tests.contract.pause_rows import approval, decision, gone_on, pausing
 from tests.contract.rows import ALICE, run, session, stored
 from tests.contract.trust_rows import revocation
 from tests.contract.work_rows import (
+    AGENTS,
     UNLIMITED,
     claimed,
     claimed_id,
@@ -40,16 +41,22 @@ from tests.support.postgres import ROLE, ROW_ROLE, EmbeddedPostgres
 KEY = SessionKey("alice", "s")
 
 
-def claiming(passing_locked: Any) -> Statement:
-    """The statement of a claim that chooses."""
-    write = claim("e", limits=UNLIMITED, now_us=1, passing_locked=passing_locked)
-    return write.statements[1]
+def claiming(passing_locked: Any) -> Write[ClaimedRun | None]:
+    """A claim of a process that serves two agents."""
+    return claim(
+        "e",
+        agent_ids=(*AGENTS, "other"),
+        unserved_before_us=0,
+        limits=UNLIMITED,
+        now_us=1,
+        passing_locked=passing_locked,
+    )
 
 
 def of_the_topic() -> list[Write[Any]]:
     """The writes that take the row of the topic."""
     return [
-        claim("e", limits=UNLIMITED, now_us=1, passing_locked=str),
+        claiming(str),
         work_writes.end_executor("e", end=ExecutorEnd.DIED, beats=None),
         work_writes.end_executor("e", end=ExecutorEnd.DIED, beats=1),
         work_writes.raise_work(),
@@ -117,7 +124,7 @@ async def test_sqlite_finds_everything_by_an_index_that_ended_runs_do_not_fill(
     backend = SqliteBackend(db.db_file)
     connection = backend._connection()
     statements = [
-        claiming(backend.passing_locked),
+        claiming(backend.passing_locked).statements[1],
         *work_writes.check_room(1).statements,
         *work_writes.adopt("r", old_executor_id="e", executor_id="f").statements,
         *work_writes.put_back("r", executor_id="e").statements,
@@ -199,7 +206,7 @@ async def test_postgres_finds_everything_by_an_index_that_ended_runs_do_not_fill
 ) -> None:
     backend = PostgresBackend(parse_postgres_url(postgres_url))
     statements = [
-        claiming(backend.passing_locked),
+        claiming(backend.passing_locked).statements[1],
         *work_writes.check_room(1).statements,
         *[Statement(sql, ()) for sql in reads()],
     ]
@@ -234,7 +241,7 @@ async def test_postgres_compares_no_run_of_a_long_session_with_each_of_the_other
         with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("ANALYZE")
     backend = PostgresBackend(parse_postgres_url(postgres_url))
-    sql, parameters = claiming(backend.passing_locked)
+    sql, parameters = claiming(backend.passing_locked).statements[1]
     (row,) = (await db.write(raw(f"EXPLAIN (FORMAT JSON) {sql}", parameters))).rows
     # One look into the index for each run that is looked at, and no join.
     first = node_called(json.loads(row[0]), "first")
@@ -274,7 +281,7 @@ async def test_claims_wait_for_each_other_and_then_see_what_the_first_took(
     first, second = await enqueued(db, "a"), await enqueued(db, "b")
     await enqueued(db, "c")
     backend = PostgresBackend(parse_postgres_url(postgres_url))
-    theirs = claim("e", limits=UNLIMITED, now_us=1, passing_locked=backend.passing_locked)
+    theirs = claiming(backend.passing_locked)
     limits = QueueLimits(overall=2)
     with closing(backend.connect()) as other:
         taken = theirs.conclude(other.execute(theirs.statements))
@@ -334,7 +341,7 @@ async def test_two_processes_that_cancel_claim_and_end_do_not_wait_in_a_circle(
         await db.work().register_executor(executor(name))
     backend = PostgresBackend(parse_postgres_url(postgres_url))
     cancelled = [replace(record, status=RunStatus.CANCELLED) for record in records]
-    theirs = claim("e", limits=UNLIMITED, now_us=1, passing_locked=backend.passing_locked)
+    theirs = claiming(backend.passing_locked)
     # They hold the run that is next, and the row of the topic; we hold a session, and want both.
     with closing(backend.connect()) as other:
         other.execute(run_writes.save_run(cancelled[0], session_state=None).statements)

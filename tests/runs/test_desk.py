@@ -20,7 +20,6 @@ from licet.runs.engine import WorkflowState
 from licet.runs.executor import Heartbeat
 from licet.testing import Say, ScriptedModel
 from tests.contract.rows import run, stored
-from tests.contract.work_rows import claimed
 from tests.support.durable import (
     EVERYTHING,
     Worker,
@@ -245,7 +244,7 @@ async def test_nothing_of_a_process_that_has_come_back_meanwhile_is_ended() -> N
         other = Worker(agent, db=db, executor_id="p0", stored=worker.engine.stored)
         await other.enqueue("d")
         await at.stop_taking()
-        await claimed(db, "p0")
+        await other.claim()
         # Somebody looked when it was dead still.
         assert not await at.settle("p0")
         assert await status(db, "f") is RunStatus.RUNNING
@@ -374,7 +373,8 @@ async def test_the_limits_of_all_processes_hold_and_the_next_one_follows() -> No
 
 async def test_a_process_without_an_engine_leaves_durable_runs_to_others() -> None:
     db, (agent, _) = InMemoryDb(), saying()
-    await Worker(agent, db=db, executor_id="p0").enqueue()
+    other = Worker(agent, db=db, executor_id="p0")
+    await other.enqueue()
     made = Desk(
         Worker(agent, db=db).db,
         executor_id="p1",
@@ -382,7 +382,7 @@ async def test_a_process_without_an_engine_leaves_durable_runs_to_others() -> No
         durable=None,
         limits=QueueLimits(),
     )
-    await claimed(db, "p0")
+    await other.claim()
     await dead(db, "p0")
     await made.start()
     made.wake()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import cast
 
+from licet.agent import Agent
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunStatus
 from licet.db.work_records import ClaimedRun, QueueLimits
@@ -10,7 +12,9 @@ from licet.errors import ConfigurationError
 from licet.runs.dispatcher import Dispatcher
 from licet.runs.durable import DurableRuns
 from licet.runs.executor import Executor
-from tests.support.durable import Worker, eventually, moments, row, saying
+from licet.testing import ScriptedModel
+from tests.contract import work_rows
+from tests.support.durable import Worker, eventually, moments, row
 
 
 class Heard:
@@ -24,6 +28,8 @@ class Heard:
 
 class Taking:
     """What is taken on; beginning with it waits, where it is told to."""
+
+    agent_ids = ("a",)
 
     def __init__(self, room: int = 1) -> None:
         self.room = room
@@ -56,8 +62,8 @@ def made(db: InMemoryDb, taking: Taking) -> Dispatcher:
     )
 
 
-async def enqueued(db: InMemoryDb, *run_ids: str) -> None:
-    agent, _ = saying()
+async def enqueued(db: InMemoryDb, *run_ids: str, agent_id: str = "a") -> None:
+    agent = Agent(id=agent_id, model=ScriptedModel([]), durable=True)
     for run_id in run_ids:
         await Worker(agent, db=db).enqueue(run_id, session_id=run_id)
 
@@ -73,6 +79,27 @@ async def test_what_waits_longest_is_taken_on_first_as_far_as_there_is_room() ->
     taking.room = 3
     dispatcher.wake()
     await eventually(lambda: taking.taken == ["a", "b", "c"])
+    at_work.cancel()
+
+
+async def test_a_run_of_an_agent_that_is_not_served_here_is_left_to_others() -> None:
+    db, taking = InMemoryDb(), Taking(room=2)
+    await enqueued(db, "theirs", agent_id="new")
+    await enqueued(db, "ours")
+    at_work = asyncio.ensure_future(made(db, taking).run())
+    await eventually(lambda: taking.taken == ["ours"])
+    await moments()
+    assert taking.taken == ["ours"]
+    assert (await row(db, "theirs")).status is RunStatus.PENDING
+    at_work.cancel()
+
+
+async def test_a_run_that_nobody_served_for_an_hour_is_taken_on_to_be_ended() -> None:
+    db, taking = InMemoryDb(), Taking()
+    hour_ago_us = time.time_ns() // 1000 - 3601 * 1_000_000
+    await work_rows.enqueued(db, run_id="left", component_id="gone", at=hour_ago_us)
+    at_work = asyncio.ensure_future(made(db, taking).run())
+    await eventually(lambda: taking.taken == ["left"])
     at_work.cancel()
 
 

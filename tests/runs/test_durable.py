@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, cast
@@ -242,7 +243,8 @@ async def test_a_run_whose_agent_is_gone_ends_and_says_so() -> None:
     await Worker(agent, db=db).enqueue()
     other, _ = saying()
     worker = Worker(replace(other, id="b"), db=db)
-    await worker.runs.start(await worker.claim(), "main")
+    left = await worker.claim(unserved_before_us=time.time_ns())
+    await worker.runs.start(left, "main")
     await worker.engine.tasks["r"]
     ended = await output(db)
     assert ended.status is RunStatus.ERROR

@@ -105,10 +105,14 @@ class Worker:
             limits=QueueLimits(),
         )
 
-    async def claim(self) -> ClaimedRun:
+    async def claim(self, *, unserved_before_us: int = 0) -> ClaimedRun:
         """Take the next run on, without beginning with it."""
         claimed = await self.db.work().claim(
-            self.executor_id, limits=QueueLimits(), now_us=time.time_ns() // 1000
+            self.executor_id,
+            agent_ids=self.runs.agent_ids,
+            unserved_before_us=unserved_before_us,
+            limits=QueueLimits(),
+            now_us=time.time_ns() // 1000,
         )
         assert claimed is not None
         return claimed

@@ -7,9 +7,9 @@ change under it: beside it runs end, wait again, or go on after a pause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from licet.db.codec import MAX_INTEGER, RUN_COLUMNS, run_record, within_columns
+from licet.db.codec import MAX_INTEGER, RUN_COLUMNS, run_record, storable, within_columns
 from licet.db.work_codec import (
     JOB_COLUMNS,
     UNENDED_SQL,
@@ -44,7 +44,8 @@ _NEXT = (
     "SELECT queued.run_id FROM licet_runs AS queued "  # noqa: S608 - constants
     "JOIN licet_jobs AS job ON job.run_id = queued.run_id "
     f"WHERE queued.{UNENDED_SQL} AND queued.status = 'PENDING' AND queued.executor_id IS NULL "
-    f"AND queued.durable = 1 AND (queued.owner, queued.session_id) NOT IN ({_BUSY_SESSIONS}) "
+    "AND queued.durable = 1 AND (queued.component_id IN ({agents}) OR queued.updated_at_us < ?) "
+    f"AND (queued.owner, queued.session_id) NOT IN ({_BUSY_SESSIONS}) "
     f"AND job.principal_key NOT IN ({_BUSY_PRINCIPALS}) AND ({_BUSY_COUNT}) < ? "
     f"AND queued.run_id = ({_FIRST_OF_SESSION}) "
     "ORDER BY queued.created_at_us, queued.run_id LIMIT 1"
@@ -58,6 +59,8 @@ _JOB = ", ".join(
 def claim(
     executor_id: str,
     *,
+    agent_ids: Collection[str],
+    unserved_before_us: int,
     limits: QueueLimits,
     now_us: int,
     passing_locked: Callable[[str], str],
@@ -68,16 +71,20 @@ def claim(
     """
     check_executor_id(executor_id)
     check_time(now_us)
+    served = [each for each in sorted(agent_ids) if storable(each)]
+    # NULL is no agent's id: a list without any is no SQL.
+    marks = ", ".join(("NULL", *"?" * len(served)))
     sql = (
         "UPDATE licet_runs SET status = 'RUNNING', executor_id = ?, updated_at_us = ? "  # noqa: S608 - constants
-        f"WHERE run_id = ({_NEXT} {passing_locked('queued')}) "
+        f"WHERE run_id = ({_NEXT.format(agents=marks)} {passing_locked('queued')}) "
         f"RETURNING {', '.join(RUN_COLUMNS)}, {_JOB}"
     )
     per_principal, overall = _bound(limits.per_principal), _bound(limits.overall)
     # A principal without a run at work is in no group, so that nothing would be within this limit.
     if per_principal == 0:
         overall = 0
-    claiming = Statement(sql, (executor_id, now_us, per_principal, overall))
+    which = (*served, within_columns(unserved_before_us), per_principal, overall)
+    claiming = Statement(sql, (executor_id, now_us, *which))
 
     def conclude(answers: Sequence[Answer]) -> ClaimedRun | None:
         if not answers[1].rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from licet.db.in_memory_rows import InMemoryRows, in_order
@@ -88,12 +88,22 @@ class _InMemoryWorkStore(WorkStore):
             ]
 
     async def claim(
-        self, executor_id: str, *, limits: QueueLimits, now_us: int
+        self,
+        executor_id: str,
+        *,
+        agent_ids: Collection[str],
+        unserved_before_us: int,
+        limits: QueueLimits,
+        now_us: int,
     ) -> ClaimedRun | None:
         check_executor_id(executor_id)
         check_time(now_us)
+
+        def is_ours(run: RunRecord) -> bool:
+            return run.component_id in agent_ids or run.updated_at_us < unserved_before_us
+
         with self.rows.lock:
-            run = self._next(limits)
+            run = self._next(is_ours, limits)
             if run is None:
                 return None
             claimed = replace(
@@ -152,7 +162,7 @@ class _InMemoryWorkStore(WorkStore):
         at_work = run is not None and run.durable and run.status is RunStatus.RUNNING
         return run if at_work else None
 
-    def _next(self, limits: QueueLimits) -> RunRecord | None:
+    def _next(self, is_ours: Callable[[RunRecord], bool], limits: QueueLimits) -> RunRecord | None:
         running = self.rows.in_state(RunStatus.RUNNING, durable=True)
         if not _within(len(running), limits.overall):
             return None
@@ -161,7 +171,8 @@ class _InMemoryWorkStore(WorkStore):
         at_work = Counter(job.principal_key for job in jobs)
         for run in self.rows.in_state(RunStatus.PENDING, durable=True):
             principal = self.rows.jobs[run.run_id].principal_key
-            if run.session_key not in busy and _within(at_work[principal], limits.per_principal):
+            is_free = run.session_key not in busy
+            if is_free and is_ours(run) and _within(at_work[principal], limits.per_principal):
                 return run
             # What waits behind it in its session waits, too.
             busy.add(run.session_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,11 +74,23 @@ class _SqlWorkStore(WorkStore):
         return await self._all(work_reads.runs_to_cancel(executor_id), lambda row: str(row[0]))
 
     async def claim(
-        self, executor_id: str, *, limits: QueueLimits, now_us: int
+        self,
+        executor_id: str,
+        *,
+        agent_ids: Collection[str],
+        unserved_before_us: int,
+        limits: QueueLimits,
+        now_us: int,
     ) -> ClaimedRun | None:
-        passing = self.backend.passing_locked
         return await self._write(
-            claim(executor_id, limits=limits, now_us=now_us, passing_locked=passing)
+            claim(
+                executor_id,
+                agent_ids=agent_ids,
+                unserved_before_us=unserved_before_us,
+                limits=limits,
+                now_us=now_us,
+                passing_locked=self.backend.passing_locked,
+            )
         )
 
     async def adopt(self, run_id: str, *, old_executor_id: str | None, executor_id: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from licet.db.records import RunRecord
@@ -71,14 +71,23 @@ class WorkStore(Protocol):
     # --- the queue of durable runs
 
     async def claim(
-        self, executor_id: str, *, limits: QueueLimits, now_us: int
+        self,
+        executor_id: str,
+        *,
+        agent_ids: Collection[str],
+        unserved_before_us: int,
+        limits: QueueLimits,
+        now_us: int,
     ) -> ClaimedRun | None:
         """Take on the next durable run that may work: it is RUNNING then, of that executor.
 
         The oldest PENDING one (by ``created_at_us``, then ``run_id``) whose session has neither an
         older PENDING nor a RUNNING durable run, and that breaks no limit; PAUSED runs hold nothing.
-        None: there is none, or the next is being cancelled at this moment. Of processes that claim
-        at once, no two get one run, and no limit is passed.
+        ``agent_ids`` are those that the process serves. A run of another one is passed over, and
+        still holds its session, unless it waits since before ``unserved_before_us`` (its
+        ``updated_at_us``): nobody serves its agent then. None: there is none, or the next is being
+        cancelled at this moment. Of processes that claim at once, no two get one run, and no limit
+        is passed.
         """
 
     async def adopt(self, run_id: str, *, old_executor_id: str | None, executor_id: str) -> bool:

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 _TRY_AGAIN_SECONDS = 1.0
 # The net below the wakes: a run that waits for a limit, or that nobody told of.
 _LOOK_SECONDS = 5.0
+# How long a run waits for a process that serves its agent: any roll-out is over by then.
+_UNSERVED_SECONDS = 3600
 
 
 class Dispatcher:
@@ -68,7 +70,13 @@ class Dispatcher:
             await self._runs.ready()
             await self._executor.heard()
             now_us = time.time_ns() // 1000
-            claimed = await work.claim(self._executor.id, limits=self._limits, now_us=now_us)
+            claimed = await work.claim(
+                self._executor.id,
+                agent_ids=self._runs.agent_ids,
+                unserved_before_us=now_us - _UNSERVED_SECONDS * 1_000_000,
+                limits=self._limits,
+                now_us=now_us,
+            )
             if claimed is None:
                 return
             try:

@@ -150,6 +150,11 @@ class DurableRuns:
         return self._launched
 
     @property
+    def agent_ids(self) -> Collection[str]:
+        """The agents whose runs can be worked on here."""
+        return self._agents.keys()
+
+    @property
     def count(self) -> int:
         """How many runs are at work here."""
         return len(self._active)
