@@ -255,6 +255,19 @@ async def test_whoever_reads_when_the_engine_ends_reads_no_further(db: SqliteDb)
         await asyncio.wait_for(anext(reading), 5)
 
 
+async def test_whoever_reads_while_the_engine_ends_reads_nothing_more(db: SqliteDb) -> None:
+    async def work(_engine: DbosEngine, _run_id: str) -> None:
+        await asyncio.Event().wait()
+
+    async with launched(db, work) as engine:
+        await engine.start("r", "main")
+        ending = asyncio.create_task(engine.close())
+        while not ending.done():
+            assert [batch async for batch in engine.events("r", idle_seconds=None)] == []
+            await asyncio.sleep(0)
+        await ending
+
+
 async def test_what_is_forgotten_is_in_no_table(db: SqliteDb) -> None:
     async def work(engine: DbosEngine, _run_id: str) -> None:
         async def tell() -> str:

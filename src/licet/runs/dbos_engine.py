@@ -105,8 +105,14 @@ class DbosEngine:
         if PROCESS.holder is self:
             await self._end()
 
+    def _is_open(self) -> bool:
+        """Whether the library is this one's, and is not being ended."""
+        return PROCESS.holder is self and self.work is not None
+
     async def _end(self) -> None:
         loop = asyncio.get_running_loop()
+        # First of all: who reads meanwhile asks the library no more.
+        self.work = None
         try:
             if self._library is not None:
                 await _cancelled(self._library._workflow_tasks)  # noqa: SLF001 - nobody else does
@@ -117,7 +123,7 @@ class DbosEngine:
         finally:
             if self._database is not None:
                 self._database.engine.dispose()
-            self.work = self._database = self._library = None
+            self._database = self._library = None
             with PROCESS.lock:
                 PROCESS.holder = None
 
@@ -164,7 +170,7 @@ class DbosEngine:
         from dbos import DBOS, error
 
         offset = next_index = 0
-        while PROCESS.holder is self:
+        while self._is_open():
             values = DBOS.read_stream_async(
                 work_id,
                 _EVENTS,
@@ -184,6 +190,11 @@ class DbosEngine:
                     return
                 yield None
             except error.DBOSNonExistentWorkflowError:
+                return
+            except Exception:
+                if self._is_open():
+                    raise
+                # It went away under whoever was reading; the run's row says how it ends.
                 return
             else:
                 return
