@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Coroutine, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +24,8 @@ from licet.agent.output import RunInput
 from licet.agent.run import AgentRun
 from licet.agent.run_request import RunRequest, new_id
 from licet.db.base import Access
-from licet.db.records import RunStatus, SessionKey
-from licet.db.run_states import ENDED, may_follow
+from licet.db.records import SessionKey
+from licet.db.run_states import ENDED
 from licet.db.sqlite import SqliteDb
 from licet.db.work_records import QueueLimits
 from licet.errors import LicetError
@@ -37,17 +36,13 @@ from licet.runs.run_authority import RunAuthority
 from licet.runs.run_queue import RunQueue
 from licet.runs.runner import Runner, RunnerSettings
 from tests.support.firings import Ledger, LedgerRuns
+from tests.support.life import check_moves, crash, note_moves
 
 T = TypeVar("T")
 
 SESSIONS = ("s", "t")
 ACCESS = Access("olga")
 DEADLINE_SECONDS = 30.0
-NOTES = """
-CREATE TABLE noted (run_id TEXT, before TEXT, after TEXT);
-CREATE TRIGGER noting AFTER UPDATE OF status ON licet_runs WHEN OLD.status <> NEW.status
-BEGIN INSERT INTO noted VALUES (NEW.run_id, OLD.status, NEW.status); END
-"""
 
 
 class HeldModel:
@@ -104,26 +99,11 @@ class House:
 
     async def start(self) -> None:
         await self.db.open()
-        with sqlite3.connect(self.file) as connection:
-            connection.executescript(NOTES)
+        note_moves(self.file)
         await self.runner.start()
 
     async def crash(self) -> None:
-        """As ``kill -9``: nothing is stored any more, and nobody is told that it ended."""
-        old = self.runner
-        await old._cancels.close()
-        if old.schedules is not None:
-            await old.schedules.close()
-        for desk in old.desks.values():
-            await desk.stop_taking()
-            desk.executor._stop.set()
-        left = dict(old.foreground._tasks)
-        for task, run in left.items():
-            run.leave()
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        if old.durable is not None:
-            await old.durable.close(grace_seconds=0)
+        await crash(self.runner)
         self.runner = self._new_runner()
         await self.runner.start()
 
@@ -184,11 +164,6 @@ class House:
             assert time.monotonic() < deadline, [run.status for run in found if run is not None]
             await asyncio.sleep(0.01)
 
-    def noted(self) -> list[tuple[str, RunStatus, RunStatus]]:
-        with closing(sqlite3.connect(self.file)) as connection:
-            rows = connection.execute("SELECT run_id, before, after FROM noted").fetchall()
-        return [(run_id, RunStatus(before), RunStatus(after)) for run_id, before, after in rows]
-
 
 class Life(RuleBasedStateMachine):
     """Clients begin, enqueue, cancel and delete; the model answers or does not; processes die."""
@@ -246,10 +221,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.do(self.house.until_all_ended(self.begun))
-            for run_id, before, after in self.house.noted():
-                # A claim is undone as if it had not been: the one move back.
-                undone = (before, after) == (RunStatus.RUNNING, RunStatus.PENDING)
-                assert undone or may_follow(before, after), (run_id, before, after)
+            check_moves(self.house.file)
         finally:
             self.do(self.house.close())
             self.loop.close()
