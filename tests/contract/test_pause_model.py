@@ -22,7 +22,7 @@ from licet.db.run_states import ENDED
 from licet.errors import ConflictError
 from tests.contract.pause_rows import approval
 from tests.contract.rows import ADMIN, run, session
-from tests.contract.work_rows import UNLIMITED, job_of
+from tests.contract.work_rows import claimed_id, job_of
 
 PENDING, RUNNING, PAUSED, COMPLETED, CANCELLED, ERROR = RunStatus
 SESSIONS = {
@@ -230,8 +230,7 @@ class Real:
         return await self.db.approvals().delete(approval_id)
 
     async def claim(self, executor_id: str, now_us: int) -> object:
-        found = await self.db.work().claim(executor_id, limits=UNLIMITED, now_us=now_us)
-        return None if found is None else found.run.run_id
+        return await claimed_id(self.db, executor_id, now_us=now_us)
 
     async def drop(self, key: SessionKey) -> object:
         await self.db.store(ADMIN).delete_sessions([key])

@@ -64,12 +64,7 @@ def test_a_rolling_restart_loses_no_run_and_doubles_none(
             at.start()
         at.wait_until_serving()
         with Load(at, pool) as load:
-            for old in list(at.replicas):
-                new = at.start()
-                at.replicas.remove(new)
-                new.process.wait_until_serving(f"{new.url}/health")
-                at.replicas.append(new)
-                at.retire(old)
+            at.replace_all()
         for each in load.reading:
             each.result()
         calls = at.calls()

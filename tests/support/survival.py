@@ -19,8 +19,9 @@ from tests.support.process import Process, free_port, licet, running
 STEPS = 3
 ANSWER = "all three steps are done and this is the whole of the answer that was asked for"
 DEADLINE_SECONDS = 120.0
+UNAVAILABLE = 503
 
-_PROGRAM = """
+PROGRAM = """
 import os
 import time
 
@@ -84,12 +85,17 @@ class Replica:
 
 @dataclass(eq=False)
 class House:
-    """The processes that serve one database."""
+    """The processes that serve one database.
+
+    ``program`` and ``version`` are of those that are started from now on.
+    """
 
     folder: Path
     model: str
     db: str
     stack: ExitStack
+    program: str
+    version: str = "A"
     replicas: list[Replica] = field(default_factory=list)
 
     @property
@@ -99,10 +105,12 @@ class House:
 
     def start(self) -> Replica:
         """One more process; it does not serve yet."""
-        program = _PROGRAM.format(db=self.db, model=f"{self.model}/v1", file=str(self.calls_file))
-        (self.folder / "program.py").write_text(program)
+        program = self.program.format(
+            db=self.db, model=f"{self.model}/v1", file=str(self.calls_file), version=self.version
+        )
+        (self.folder / f"program_{self.version}.py").write_text(program)
         port = free_port()
-        command = licet("serve", "program:app", "--port", str(port))
+        command = licet("serve", f"program_{self.version}:app", "--port", str(port))
         process = self.stack.enter_context(running(command, cwd=self.folder))
         replica = Replica(f"http://127.0.0.1:{port}", process)
         self.replicas.append(replica)
@@ -117,6 +125,21 @@ class House:
         """``kill -9`` for one of them."""
         self.replicas.remove(replica)
         replica.kill()
+
+    def replace_all(self, before_end: Callable[[Replica, Replica], None] | None = None) -> None:
+        """Replace them one by one, as a roll-out does: the new one serves before the old one ends.
+
+        ``before_end`` is called with the old one and the new one while both serve.
+        """
+        for old in list(self.replicas):
+            new = self.start()
+            # Nobody is sent there yet.
+            self.replicas.remove(new)
+            new.process.wait_until_serving(f"{new.url}/health")
+            self.replicas.append(new)
+            if before_end is not None:
+                before_end(old, new)
+            self.retire(old)
 
     def retire(self, replica: Replica) -> None:
         """Ask one of them to end, and wait until it has."""
@@ -134,19 +157,23 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, db: str) -> Iterator[House]:
-    """A database, a model, and no process yet."""
+def house(
+    folder: Path, db: str, *, program: str = PROGRAM, says: Mapping[str, Any] | None = None
+) -> Iterator[House]:
+    """A database, a model that says ``script()`` or something else, and no process yet."""
     with ExitStack() as stack:
-        model = stack.enter_context(scripted_openai(script()))
-        yield House(folder, model, db, stack)
+        model = stack.enter_context(scripted_openai(says or script()))
+        yield House(folder, model, db, stack, program)
 
 
-@dataclass
+@dataclass(eq=False)
 class Seen:
     """What a client saw of one run, over all its connections."""
 
     run_id: str
     session_id: str
+    agent_id: str = "worker"
+    headers: Mapping[str, str] = field(default_factory=dict)
     events: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
@@ -162,6 +189,14 @@ class Seen:
             "RunError",
             "RunCancelled",
         }
+
+    def read(self, answer: httpx.Response) -> None:
+        """See the events of a stream, as they come."""
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                event = json.loads(line.removeprefix("data: "))
+                if "event_index" in event:
+                    self.events.append(event)
 
     def text(self) -> str:
         """What the client shows: pieces that were superseded do not count."""
@@ -195,17 +230,13 @@ def follow(seen: Seen, url: Callable[[], str]) -> None:
 
 
 def _follow_once(seen: Seen, url: str) -> None:
-    address = f"{url}/agents/worker/runs/{seen.run_id}/resume"
+    address = f"{url}/agents/{seen.agent_id}/runs/{seen.run_id}/resume"
     form = {"last_event_index": str(seen.last_index), "session_id": seen.session_id}
-    with httpx.stream("POST", address, data=form, timeout=30) as answer:
-        if answer.status_code >= 500:
+    with httpx.stream("POST", address, data=form, headers=seen.headers, timeout=30) as answer:
+        if answer.status_code == UNAVAILABLE:
             return
         assert answer.status_code == 200, answer.read()
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                event = json.loads(line.removeprefix("data: "))
-                if "event_index" in event:
-                    seen.events.append(event)
+        seen.read(answer)
 
 
 def check(seen: Seen, calls: list[int]) -> None:
