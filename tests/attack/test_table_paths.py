@@ -73,6 +73,7 @@ def watch(caplog: pytest.LogCaptureFixture) -> Watch:
         service_account_id=account,
         revocation_id=revocation,
         schedule_id=WORLD.seed_schedule(),
+        approval_id=WORLD.seed_approval(),
     )
     return Watch(caplog, pieces_of(WORLD.tokens.public_key))
 
@@ -217,9 +218,9 @@ def refused(
 
 
 def test_the_table_is_complete() -> None:
-    assert len(ENTRIES) == 40
+    assert len(ENTRIES) == 47
     assert {permission_of(entry).resource for entry in ENTRIES} == {
-        *("agents", "sessions", "schedules", "config"),
+        *("agents", "approvals", "sessions", "schedules", "config"),
         *("service_accounts", "revocations", "audit", "authz"),
     }
 

@@ -44,7 +44,7 @@ def server() -> Iterator[LiveServer]:
 
 
 def test_every_operation_is_tried() -> None:
-    assert len(OPERATIONS) == 46
+    assert len(OPERATIONS) == 53
 
 
 @pytest.mark.timeout(300)

@@ -86,6 +86,15 @@ RECIPES = {
     "POST /agents/{agent_id}/runs/{run_id}/resume": Recipe(send=OF_SESSION, foreign=404),
     # The run has ended: that is what only they hear who may cancel it.
     "POST /agents/{agent_id}/runs/{run_id}/cancel": Recipe(409, IN_SESSION, 404),
+    # It waits for nobody, which only they hear who may go on with it.
+    "POST /agents/{agent_id}/runs/{run_id}/continue": Recipe(409, OF_SESSION, 404),
+    "GET /approvals": Recipe(),
+    "GET /approvals/count": Recipe(),
+    "GET /approvals/{approval_id}": Recipe(),
+    "GET /approvals/{approval_id}/status": Recipe(),
+    "POST /approvals/{approval_id}/resolve": Recipe(200, {"json": {"status": "approved"}}),
+    # Its run has not ended.
+    "DELETE /approvals/{approval_id}": Recipe(409),
     "GET /sessions": Recipe(),
     "POST /sessions": Recipe(201, {"json": {"session_id": "fresh"}}, 201),
     "DELETE /sessions": Recipe(
@@ -124,7 +133,7 @@ RECIPES = {
     "POST /authz/explain": Recipe(200, {"json": {"method": "GET", "path": "/agents"}}),
 }
 # Design: these are the organisation's, whoever made them.
-ORGANISATIONS = ("service_accounts", "revocations", "audit", "authz", "telemetry")
+ORGANISATIONS = ("approvals", "service_accounts", "revocations", "audit", "authz", "telemetry")
 OBJECTS = {"agent_id": "alpha", "session_id": SESSION_ID, "run_id": RUN_ID}
 MANY_SCOPES = ("teams:run", "memories:write", "metrics:read", "traces:read")
 
@@ -151,6 +160,7 @@ BY_ID = [e for e in GUARDED if permission_of(e).id_param is not None]
 OWNED = [e for e in GUARDED if permission_of(e).resource not in ORGANISATIONS]
 LISTING = [e for e in GUARDED if permission_of(e).listing]
 WHOLE = [e for e in GUARDED if e not in BY_ID and e not in LISTING]
+COUNTING = [e for e in LISTING if e.template.endswith("/count")]
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +173,7 @@ def server() -> Iterator[LiveServer]:
 def world() -> World:
     WORLD.seed()
     OBJECTS["schedule_id"] = WORLD.seed_schedule()
+    OBJECTS["approval_id"] = WORLD.seed_approval()
     OBJECTS["service_account_id"], OBJECTS["revocation_id"] = WORLD.seed_trust()
     return WORLD
 
@@ -204,12 +215,12 @@ def each(entries: list[Entry]) -> pytest.MarkDecorator:
 
 
 def test_the_table_is_complete_and_every_route_has_a_recipe() -> None:
-    assert len(ENTRIES) == 50
+    assert len(ENTRIES) == 57
     assert {name(entry) for entry in ENTRIES} == set(RECIPES)
     assert len(PUBLIC) == 10
-    assert len(BY_ID) == 24
-    assert len(LISTING) == 4
-    assert len(WHOLE) == 11
+    assert len(BY_ID) == 29
+    assert len(LISTING) == 6
+    assert len(WHOLE) == 12
 
 
 @each(PUBLIC)
@@ -305,11 +316,12 @@ def test_a_scope_for_one_id_does_not_open_what_is_about_the_family(
     assert call(server, entry, WORLD.bearer(OWNER, one)).status_code == 403
 
 
-@each(LISTING)
+@each([e for e in LISTING if e not in COUNTING])
 def test_lists_show_what_the_grants_reach(server: LiveServer, entry: Entry) -> None:
     permission = permission_of(entry)
     this = {
         "agents": "beta",
+        "approvals": OBJECTS["approval_id"],
         "sessions": SESSION_ID,
         "schedules": OBJECTS["schedule_id"],
         "service_accounts": OBJECTS["service_account_id"],
@@ -321,8 +333,17 @@ def test_lists_show_what_the_grants_reach(server: LiveServer, entry: Entry) -> N
         assert answer.status_code == 200
         body = answer.json()
         rows = body if isinstance(body, list) else body["data"]
-        found[identifier] = [row.get("session_id") or row["id"] for row in rows]
+        key = "session_id" if permission.resource == "sessions" else "id"
+        found[identifier] = [row[key] for row in rows]
     assert found == {this: [this], "another": []}
+
+
+@each(COUNTING)
+def test_counts_are_of_what_the_grants_reach(server: LiveServer, entry: Entry) -> None:
+    for identifier, count in ((OBJECTS["approval_id"], 1), ("another", 0)):
+        headers = WORLD.bearer(OWNER, f"approvals:{identifier}:read")
+        answer = call(server, entry, headers)
+        assert (answer.status_code, answer.json()) == (200, {"count": count})
 
 
 @each(GUARDED)

@@ -11,9 +11,10 @@ from typing import Any
 from licet.agent import Agent
 from licet.agent.output import RunInput, RunOutput
 from licet.authn.principal import owner_key
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import Access, Db
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import RunRecord, RunStatus, SessionQuery, SessionRecord
+from licet.db.records import RunRecord, RunStatus, Saving, SessionQuery, SessionRecord
 from licet.db.schedule_records import ScheduleQuery, ScheduleRecord, ScheduleRunRecord
 from licet.db.trust_records import RevocationKind, RevocationRecord, ServiceAccountRecord
 from licet.models.message import Message
@@ -25,6 +26,7 @@ OWNER, STRANGER, ADMIN = "olga", "sten", "ada"
 SESSION_ID, RUN_ID = "s1", "r1"
 FAMILIES = (
     "agents",
+    "approvals",
     "sessions",
     "schedules",
     "config",
@@ -34,6 +36,7 @@ FAMILIES = (
     "authz",
     "telemetry",
 )
+_WAITING = "waiting"
 ISSUER, CLIENT_ID = "https://sso.test", "licet-at-sso"
 
 
@@ -173,6 +176,57 @@ class World:
         )
         assert await store.begin_run(fired) is not None
         return schedule.id
+
+    def seed_approval(self) -> str:
+        """Let somebody's run wait for one approval, and nobody's for another; its id."""
+        return asyncio.run(self._seed_approval())
+
+    async def _seed_approval(self) -> str:
+        everybody = self.db.store(Access("", sees_all=True))
+        old = await everybody.find_sessions(_WAITING)
+        await everybody.delete_sessions([session.key for session in old])
+        owner, approval = owner_key("default", "tess"), str(uuid.uuid4())
+        output = RunOutput(
+            run_id=f"run-{approval}",
+            session_id=_WAITING,
+            agent_id="alpha",
+            agent_name="Alpha",
+            status=RunStatus.PAUSED,
+            created_at=1,
+            input=RunInput("Tess's secret question"),
+        )
+        run = RunRecord(
+            owner=owner,
+            session_id=_WAITING,
+            run_id=output.run_id,
+            component_id="alpha",
+            status=RunStatus.RUNNING,
+            body=output.to_json(),
+            created_at_us=1_000_000,
+            updated_at_us=1_000_000,
+        )
+        session = SessionRecord(
+            owner=owner, session_id=_WAITING, created_at_us=1_000_000, updated_at_us=1_000_000
+        )
+        await everybody.begin_run(session, run, history_runs=0)
+        waits = ApprovalRecord(
+            id=approval,
+            run_id=run.run_id,
+            owner=owner,
+            session_id=_WAITING,
+            component_id="alpha",
+            user_id="tess",
+            tool_call_id="call_0_0",
+            tool_name="refund",
+            arguments='{"amount":5}',
+            requested_by=owner,
+            continues=False,
+            created_at_us=1_000_000,
+        )
+        paused = replace(run, status=RunStatus.PAUSED)
+        saving = await everybody.pause_run(paused, session_state=None, job=None, approvals=[waits])
+        assert saving is Saving.SAVED
+        return approval
 
     def seed_trust(self) -> tuple[str, str]:
         """A new service account and a new revocation, neither of anybody here; their ids."""
