@@ -19,7 +19,8 @@ from licet.os import values
 from licet.os.run_form import read_fields
 
 MAX_NOTE_CHARS = 2_000
-_UNSUPPORTED = ("fork", "regenerate", "replace_original", "input", "additional_instructions")
+_FLAGS = ("fork", "regenerate", "replace_original")
+_TEXTS = ("input", "additional_instructions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +41,10 @@ async def read_continue_form(request: Request) -> ContinueForm:
         InvalidInputError: names the field, and what was expected.
     """
     given, _ = await read_fields(request)
-    for field in _UNSUPPORTED:
-        if field in given and given[field] not in {False, "false", "False", "0"}:
-            raise InvalidInputError(field, "nothing: a paused run goes on from where it paused")
+    wanted = [field for field in _TEXTS if field in given]
+    wanted += [field for field in _FLAGS if values.boolean(given.get(field, False), field)]
+    if wanted:
+        raise InvalidInputError(wanted[0], "nothing: a paused run goes on from where it paused")
     if given.get("continue_from", "end") != "end":
         raise InvalidInputError("continue_from", "'end': a paused run goes on where it paused")
     session_id = given.get("session_id")
@@ -56,9 +58,11 @@ async def read_continue_form(request: Request) -> ContinueForm:
 
 
 def _decisions(given: Any) -> tuple[Decision, ...]:
-    decoded = values.json_object({"tools": values.json_value(given, "tools")}, "tools")["tools"]
+    decoded = values.json_value(given, "tools")
     if not isinstance(decoded, list):
         raise InvalidInputError("tools", "a JSON array")
+    # Its size and its depth, and what stands in its texts.
+    values.json_object({"tools": decoded}, "tools")
     found = [_decision(entry, f"tools[{place}]") for place, entry in enumerate(decoded)]
     return tuple(decision for decision in found if decision is not None)
 
