@@ -71,10 +71,14 @@ def decided(
         field = f"tools[{place}]"
         if decision.tool_call_id not in known:
             raise InvalidInputError(f"{field}.tool_call_id", "the id of a call of this run")
+        calls = [tool for tool in run.tools if tool.tool_call_id == decision.tool_call_id]
+        if any(_is_sent_back(tool, decision) for tool in calls):
+            # With the others. It must not count for a later call that has its id.
+            continue
         at = waiting.pop(decision.tool_call_id, None)
         if at is None:
-            if all(t.waits_for is None for t in tools if t.tool_call_id == decision.tool_call_id):
-                # Sent back with the others: nobody was ever to decide about it.
+            if all(tool.waits_for is None for tool in calls):
+                # Nobody was ever to decide about it.
                 continue
             raise DecidedError(f"The call {decision.tool_call_id!r} is decided already")
         tools[at] = _decided(tools[at], decision, run, functions, field)
@@ -135,6 +139,16 @@ def user_fields(function: Function) -> tuple[UserField, ...] | None:
     return fields or None
 
 
+def _is_sent_back(tool: ToolExecution, decision: Decision) -> bool:
+    """Whether somebody says of a call just what its record says since it was decided, and done."""
+    values = {
+        field.name: field.value for field in tool.user_input_schema or () if field.value is not None
+    }
+    recorded = (tool.confirmed, tool.result, values or None)
+    said = (decision.confirmed, decision.result, decision.values)
+    return tool.result is not None and said == recorded
+
+
 def _decided(
     tool: ToolExecution,
     decision: Decision,
@@ -147,7 +161,9 @@ def _decided(
             raise InvalidInputError(field, "nothing: the call waits for an approval, not for you")
         case Wait.USER_INPUT if decision.values is not None and decision.confirmed is not False:
             return _answered(tool, decision.values, run, functions, field)
-        case Wait.EXTERNAL_EXECUTION if decision.result is not None:
+        case Wait.EXTERNAL_EXECUTION if (
+            decision.result is not None and decision.confirmed is not False
+        ):
             function = functions.get(tool.tool_name)
             limit = len(decision.result) if function is None else function.max_result_chars
             result = bounded(decision.result, max_chars=limit)
