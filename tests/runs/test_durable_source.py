@@ -2,18 +2,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 
+from licet.agent import Agent
 from licet.db.in_memory import InMemoryDb
-from licet.db.records import RunRecord, SessionKey
+from licet.db.records import RunRecord, RunStatus, SessionKey
 from licet.runs import durable_source
+from licet.runs.cancelling import cancel_run
 from licet.runs.durable_source import DurableSource
 from licet.runs.engine import Batch, WorkflowState
 from licet.runs.event_source import Gap
 from licet.runs.logs import RunLogs
-from licet.testing import Say
-from tests.support.durable import EVERYTHING, Worker, events, eventually, names, row, saying
+from licet.testing import CallTools, Say, ScriptedModel
+from licet.tools import tool
+from tests.support.durable import (
+    EVERYTHING,
+    Worker,
+    events,
+    eventually,
+    names,
+    output,
+    row,
+    saying,
+)
 from tests.support.engine import Stored
 
 SAID = [
@@ -101,6 +116,66 @@ async def test_a_reader_reads_on_where_the_run_goes_on() -> None:
     assert [event["id"] for event in events(frames)] == list(range(len(frames)))
     assert names(frames)[-1] == "RunCompleted"
     assert len(model.requests) == 2
+
+
+async def go_on_elsewhere(db: InMemoryDb, agent: Agent, kept: Stored, **decided: Any) -> Worker:
+    """Let a paused run go on in another process, with what was decided of its last call."""
+    paused = await row(db)
+    run = await output(db)
+    tools = (*run.tools[:-1], msgspec.structs.replace(run.tools[-1], **decided))
+    waits = replace(
+        paused,
+        status=RunStatus.PENDING,
+        body=msgspec.structs.replace(run, tools=tools).to_json(),
+        updated_at_us=paused.updated_at_us + 1,
+    )
+    store = db.store(EVERYTHING)
+    assert await store.continue_run(waits, paused_at_us=paused.updated_at_us, history_runs=0)
+    other = Worker(agent, db=db, stored=kept, executor_id="p2")
+    await other.runs.start(await other.claim(), "main")
+    await other.engine.tasks["r:1"]
+    return other
+
+
+def paying(*turns: Any) -> Agent:
+    """An agent that pays when it is told to."""
+
+    @tool(requires_confirmation=True)
+    def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    return Agent(id="a", model=ScriptedModel(list(turns)), durable=True, tools=[pay])
+
+
+async def test_a_run_that_paused_again_elsewhere_is_read_to_its_last_pause() -> None:
+    db, kept, calls = InMemoryDb(), Stored(), CallTools(("pay", {}))
+    agent = paying(calls, calls)
+    first = Worker(agent, db=db, stored=kept)
+    await (await first.begin())
+    assert names(await read(await source_of(first, db)))[-1] == "RunPaused"
+    await go_on_elsewhere(db, agent, kept, confirmed=True)
+    source = await source_of(first, db)
+    frames = await read(source)
+    assert [event["id"] for event in events(frames)] == list(range(source.next_index))
+    assert names(frames).count("RunPaused") == 2
+    assert names(frames)[-1] == "RunPaused"
+
+
+async def test_a_run_that_was_ended_while_it_waited_has_ended_for_its_readers() -> None:
+    db, kept = InMemoryDb(), Stored()
+    worker = Worker(paying(CallTools(("pay", {}))), db=db, stored=kept)
+    await (await worker.begin())
+    run = await row(db)
+    await cancel_run(
+        run, store=db.store(EVERYTHING), stop_here=lambda *_: False, reason="enough", now_us=2**50
+    )
+    source = await source_of(worker, db)
+    frames = await read(source)
+    assert (source.ended, source.next_index) == (True, len(frames))
+    assert names(frames)[-2:] == ["RunPaused", "RunCancelled"]
+    assert names(await read(source, after=len(frames) - 2)) == ["RunCancelled"]
+    assert await read(source, after=len(frames) - 1, before=len(frames)) == []
 
 
 async def test_a_run_that_ended_without_telling_it_is_told_of_by_its_row() -> None:

@@ -23,6 +23,7 @@ from licet.os.server import Server
 from licet.os.sse import body_of
 from licet.os.views import JSON
 from licet.runs.frames import LogWriter
+from licet.runs.log import EventLog
 from licet.runs.snapshot import StoredRequest, principal_of
 
 
@@ -96,13 +97,14 @@ async def _durable(server: Server, asked: Paused, output: RunOutput) -> Response
 async def _foreground(server: Server, asked: Paused, output: RunOutput, job: JobRecord) -> Response:
     run, form, logs = asked.run, asked.form, server.runs.logs
     first_index = output.next_event_index
+    log: EventLog | None = None
     writer: LogWriter | None = None
 
     def emit(event: AgentEvent) -> None:
         # With the first event, which only whoever goes on with the run tells.
-        nonlocal writer
+        nonlocal log, writer
         if writer is None:
-            log = logs.open(run.run_id, first_index=first_index)
+            log = logs.open(run.run_id, first_index=first_index, leg=resumed.output.leg)
             writer = LogWriter(log, all_events=form.stream_events)
         writer(event)
 
@@ -125,10 +127,8 @@ async def _foreground(server: Server, asked: Paused, output: RunOutput, job: Job
             logs.keep(run.run_id)
 
     task = await server.runs.foreground.begin(resumed, ended=ended, paused_at_us=run.updated_at_us)
-    if not form.stream:
+    if log is None:
         return JSON((await ended_output(resumed, task)).to_json())
-    log = logs.get(run.run_id)
-    assert log is not None  # noqa: S101 - it was opened when the run went on
     ping_seconds = server.settings.ping_seconds
     return server.stream(body_of(log, run.run_id, after=first_index - 1, ping_seconds=ping_seconds))
 

@@ -303,12 +303,12 @@ class DurableRuns:
     async def _work_on(
         self, agent: Agent, stored: RunRecord, job: JobRecord, db: Db, *, fresh: bool
     ) -> None:
-        run_id, decided = stored.run_id, None
-        if current_leg(stored) > 0:
+        run_id, leg, decided = stored.run_id, current_leg(stored), None
+        if leg > 0:
             approvals = await patiently(lambda: db.approvals().of_run(run_id))
             decided = approved(RunOutput.from_json(stored.body), approvals)
         first_index = 0 if decided is None else decided.next_event_index
-        log = self._logs.open(run_id, first_index=first_index)
+        log = self._logs.open(run_id, first_index=first_index, leg=leg)
         attempt = Attempt(self._shop, agent, stored, job, db=db, log=log, decided=decided)
         if not fresh:
             await attempt.recall()

@@ -14,12 +14,12 @@ import msgspec
 
 from licet.agent.output import RunOutput
 from licet.db.records import RunRecord, RunStatus
-from licet.db.run_states import AT_REST
+from licet.db.run_states import AT_REST, ENDED
 from licet.runs.durable_events import count_of, ends_the_run, pauses_the_run
 from licet.runs.engine import DurableEngine
 from licet.runs.event_source import Gap, Piece
 from licet.runs.frames import frame
-from licet.runs.legs import current_leg, work_id
+from licet.runs.legs import current_leg, told_before, work_id
 from licet.runs.logs import RunLogs
 from licet.runs.replay import replay
 from licet.runs.stored_run import deleted
@@ -71,16 +71,20 @@ class DurableSource:
         cls, record: RunRecord, find: Find, *, engine: DurableEngine, logs: RunLogs
     ) -> DurableSource | None:
         """The source of a run. None: it is at rest, and its events are kept no longer."""
-        next_index, ended = 0, False
+        # What was told in the foreground, before it went on as a durable one, is not kept there.
+        next_index, last, last_leg = told_before(record), b"", 0
         for leg in range(current_leg(record) + 1):
             async for batch in engine.events(work_id(record.run_id, leg), idle_seconds=None):
                 if batch is not None:
-                    next_index = batch.first_index + len(batch.frames)
-                    last = batch.frames[-1].encode()
-                    goes_on = pauses_the_run(last) and record.status is not RunStatus.PAUSED
-                    ended = ends_the_run(last) and not goes_on
-        if next_index == 0 and record.status in AT_REST:
+                    next_index = max(next_index, batch.first_index + len(batch.frames))
+                    last, last_leg = batch.frames[-1].encode(), leg
+        if not last and record.status in AT_REST:
             return None
+        ended = ends_the_run(last)
+        if pauses_the_run(last) and record.status is not RunStatus.PAUSED:
+            # Ended while it waited: nobody was at work who would have told it.
+            ended = record.status in ENDED and last_leg == current_leg(record)
+            next_index += ended
         return cls(record, find, engine=engine, logs=logs, next_index=next_index, ended=ended)
 
     async def follow(
@@ -177,7 +181,8 @@ class DurableSource:
         if run.status not in AT_REST:
             return None
         if run.status is RunStatus.PAUSED and has_paused:
-            return b""
+            # It may have gone on elsewhere, and paused again, before anybody asked here.
+            return b"" if index >= self.next_index else None
         output = msgspec.structs.replace(RunOutput.from_json(run.body), status=run.status)
         return frame(replay(output)[-1], index)
 

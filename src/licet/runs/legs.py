@@ -19,6 +19,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
     status: RunStatus
     leg: int = 0
+    next_event_index: int = 0
 
 
 def work_id(run_id: str, leg: int) -> str:
@@ -34,11 +35,21 @@ def run_and_leg(work: str) -> tuple[str, int]:
 
 def current_leg(run: RunRecord) -> int:
     """Which leg of a stored run it is now. What cannot be read has had no pause."""
+    stored = _read(run)
+    return 0 if stored is None else leg_of(stored, run.status)
+
+
+def told_before(run: RunRecord) -> int:
+    """How many events of a stored run were told up to its last pause."""
+    stored = _read(run)
+    return 0 if stored is None else stored.next_event_index
+
+
+def _read(run: RunRecord) -> _Stored | None:
     try:
-        stored = msgspec.json.decode(run.body, type=_Stored)
+        return msgspec.json.decode(run.body, type=_Stored)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return 0
-    return leg_of(stored, run.status)
+        return None
 
 
 def current_work(run: RunRecord) -> str:

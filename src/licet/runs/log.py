@@ -25,6 +25,7 @@ class EventLog:
         max_frames: how many are kept.
         max_bytes: how large those are together.
         first_index: the index of the first frame, where there were others before.
+        leg: which leg of its run the newest frames are of.
     """
 
     replayed = False
@@ -35,7 +36,9 @@ class EventLog:
         max_frames: int = MAX_FRAMES,
         max_bytes: int = MAX_BYTES,
         first_index: int = 0,
+        leg: int = 0,
     ) -> None:
+        self.leg = leg
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._frames: deque[bytes] = deque()
@@ -74,8 +77,9 @@ class EventLog:
         if not self._frames:
             self._first = index
 
-    def reopen(self) -> None:
-        """More follows after all: the run goes on."""
+    def reopen(self, *, leg: int) -> None:
+        """More follows after all: the run goes on, in another leg."""
+        self.leg = leg
         self._ended = False
 
     def append(self, frame: bytes) -> None:

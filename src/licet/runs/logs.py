@@ -54,12 +54,16 @@ class RunLogs:
     def __len__(self) -> int:
         return len(self._working) + len(self._ended)
 
-    def open(self, run_id: str, *, first_index: int = 0) -> EventLog:
+    def open(self, run_id: str, *, first_index: int = 0, leg: int = 0) -> EventLog:
         """The log of a run that begins; of one that goes on, the log it had, if that is kept.
 
-        ``first_index`` is the index that its next event has.
+        ``first_index`` is the index that its next event has, ``leg`` the leg that it is of.
         """
-        log = self._kept(run_id, first_index) or EventLog(first_index=first_index)
+        log = self._kept(run_id, first_index)
+        if log is None:
+            log = EventLog(first_index=first_index, leg=leg)
+        else:
+            log.reopen(leg=leg)
         self._working[run_id] = log
         if (opened := self._expected.pop(run_id, None)) is not None:
             opened.set()
@@ -89,7 +93,6 @@ class RunLogs:
         self._ended_bytes -= ended.log.size_bytes
         if ended.log.next_index != next_index:
             return None
-        ended.log.reopen()
         return ended.log
 
     def keep(self, run_id: str) -> None:

@@ -28,6 +28,7 @@ from licet.runs.event_source import EventSource
 from licet.runs.executor import Heartbeat, new_executor_id
 from licet.runs.firing import ScheduledRuns
 from licet.runs.foreground import ForegroundRuns
+from licet.runs.legs import current_leg
 from licet.runs.log import EventLog
 from licet.runs.logs import RunLogs
 from licet.runs.pauses import leaving, left_by
@@ -291,6 +292,10 @@ class Runner:
 
 
 def _is_behind(log: EventLog, run: RunRecord) -> bool:
-    """Whether a log says that the run has paused, and it has gone on elsewhere, or has ended."""
-    paused = log.ended and pauses_the_run(log.last)
-    return paused and run.status is not RunStatus.PAUSED
+    """Whether a log says that the run has paused, and it has gone on elsewhere, or has ended.
+
+    It may have paused there again.
+    """
+    if not (log.ended and pauses_the_run(log.last)):
+        return False
+    return run.status is not RunStatus.PAUSED or log.leg != current_leg(run)
