@@ -63,6 +63,11 @@ class ApprovalRecord:
     expires_at_us: int | None = None
     resolution: Resolution | None = None
 
+    def has_expired(self, *, now_us: int) -> bool:
+        """Whether nobody has decided in time: the run cannot go on any more."""
+        in_time = self.expires_at_us is None or self.expires_at_us > now_us
+        return self.resolution is None and not in_time
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundApproval:
@@ -73,14 +78,13 @@ class FoundApproval:
 
     def status(self, *, now_us: int) -> ApprovalStatus:
         """Where it stands now."""
-        resolution, expires_at_us = self.approval.resolution, self.approval.expires_at_us
+        resolution = self.approval.resolution
         if resolution is not None:
             return ApprovalStatus.APPROVED if resolution.approved else ApprovalStatus.REJECTED
         if self.run_status is not RunStatus.PAUSED:
             return ApprovalStatus.CANCELLED
-        if expires_at_us is not None and expires_at_us <= now_us:
-            return ApprovalStatus.EXPIRED
-        return ApprovalStatus.PENDING
+        expired = self.approval.has_expired(now_us=now_us)
+        return ApprovalStatus.EXPIRED if expired else ApprovalStatus.PENDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.db.approval_records import FoundApproval
 from licet.os.views import without_nulls
 
@@ -57,9 +58,10 @@ def approval_status_view(found: FoundApproval, *, now_us: int) -> dict[str, Any]
 def _readable(arguments: str) -> Any:
     """The arguments for people; what is executed is the text itself."""
     try:
-        return msgspec.json.decode(arguments or "{}")
+        value = msgspec.json.decode(arguments or "{}")
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return {"arguments": arguments}
+    return {"arguments": arguments} if deeper_than(value, MAX_JSON_DEPTH) else value
 
 
 def _epoch(epoch_us: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -10,9 +11,10 @@ from starlette.responses import Response
 from licet.agent.agent import Agent
 from licet.agent.decisions import approved, decided, undecided
 from licet.agent.events import AgentEvent
-from licet.agent.output import RunOutput
+from licet.agent.output import RunOutput, ToolExecution
 from licet.agent.resuming import NotPausedError
 from licet.agent.run import AgentRun
+from licet.db.approval_records import ApprovalRecord
 from licet.db.base import Store
 from licet.db.records import RunRecord, RunStatus
 from licet.db.work_records import JobRecord
@@ -58,16 +60,27 @@ async def go_on(server: Server, asked: Paused) -> Response:
         raise NotPausedError(f"The run is {run.status}: only a paused run can be continued")
     db = server.db_of(asked.agent)
     output = decided(RunOutput.from_json(run.body), asked.form.decisions, asked.agent.functions)
-    output = approved(output, await db.approvals().of_run(run.run_id))
+    approvals = await db.approvals().of_run(run.run_id)
+    output = approved(output, approvals)
     if waiting := undecided(output):
-        names = ", ".join(f"{t.tool_name} ({t.tool_call_id}): {t.waits_for}" for t in waiting)
-        raise UndecidedError(f"The run waits still. Undecided: {names}")
+        raise _undecided(waiting, approvals)
     job = await db.work().job(run.run_id)
     if job is None:
         raise NotPausedError("The run was not begun by a server, and cannot be continued by one")
     if run.durable or asked.form.background or asked.agent.durable:
         return await _durable(server, asked, output)
     return await _foreground(server, asked, output, job)
+
+
+def _undecided(
+    waiting: Sequence[ToolExecution], approvals: Sequence[ApprovalRecord]
+) -> UndecidedError:
+    now_us = time.time_ns() // 1000
+    names = ", ".join(f"{t.tool_name} ({t.tool_call_id}): {t.waits_for}" for t in waiting)
+    told = f"The run waits still. Undecided: {names}"
+    if any(each.has_expired(now_us=now_us) for each in approvals):
+        told += ". An approval has expired, and cannot be given any more: cancel the run"
+    return UndecidedError(told)
 
 
 async def _durable(server: Server, asked: Paused, output: RunOutput) -> Response:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from licet.errors import InvalidInputError
 from licet.os import values
+from licet.os.continue_form import MAX_NOTE_CHARS
 
 _DECIDED = {"approved": True, "rejected": False}
 
@@ -37,6 +38,9 @@ async def read_resolution(request: Request) -> WantedResolution:
     status, by, data = given["status"], given.get("resolved_by"), given.get("resolution_data")
     if not isinstance(status, str) or status not in _DECIDED:
         raise InvalidInputError("status", "'approved' or 'rejected'")
+    note = data.get("note") if isinstance(data, dict) else None
+    if isinstance(note, str) and len(note) > MAX_NOTE_CHARS:
+        raise InvalidInputError("resolution_data.note", f"at most {MAX_NOTE_CHARS} characters")
     return WantedResolution(
         approved=_DECIDED[status],
         resolved_by=None if by is None else values.identifier(by, "resolved_by"),
