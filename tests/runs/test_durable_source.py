@@ -162,6 +162,25 @@ async def test_a_run_that_paused_again_elsewhere_is_read_to_its_last_pause() -> 
     assert names(frames)[-1] == "RunPaused"
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_run_that_has_ended_is_read_over_all_its_legs(*, elsewhere: bool) -> None:
+    db, kept = InMemoryDb(), Stored()
+    agent = paying(CallTools(("pay", {})), "done")
+    first = Worker(agent, db=db, stored=kept)
+    await (await first.begin())
+    early = await source_of(first, db, logs=RunLogs() if elsewhere else None)
+    await go_on_elsewhere(db, agent, kept, confirmed=True)
+    late = await source_of(first, db, logs=RunLogs() if elsewhere else None)
+    # Whoever began to read before it went on reads the same.
+    for source in (late, early):
+        frames = await read(source)
+        assert [event["id"] for event in events(frames)] == list(range(late.next_index))
+        assert (names(frames)[4:6], names(frames)[-1]) == (
+            ["RunPaused", "RunContinued"],
+            "RunCompleted",
+        )
+
+
 async def test_a_run_that_was_ended_while_it_waited_has_ended_for_its_readers() -> None:
     db, kept = InMemoryDb(), Stored()
     worker = Worker(paying(CallTools(("pay", {}))), db=db, stored=kept)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from licet.runs.log import EventLog
 from licet.runs.logs import RunLogs
 
 
@@ -17,7 +18,7 @@ def ended(logs: RunLogs, run_id: str, frame: bytes = b"x") -> None:
     log = logs.open(run_id)
     log.append(frame)
     log.close()
-    logs.keep(run_id)
+    logs.keep(run_id, log)
 
 
 def kept(logs: RunLogs, *run_ids: str) -> list[str]:
@@ -29,7 +30,7 @@ def test_the_log_of_a_run_is_there_from_its_beginning_on_and_when_it_has_ended()
     log = logs.open("a")
     assert logs.get("a") is log
     log.close()
-    logs.keep("a")
+    logs.keep("a", log)
     assert logs.get("a") is log
     assert logs.get("b") is None
 
@@ -70,8 +71,31 @@ def test_what_was_never_opened_or_is_kept_already_is_not_kept_again() -> None:
     logs = RunLogs(keep_seconds=10, clock=clock)
     ended(logs, "a")
     clock.seconds = 5
-    logs.keep("a")
-    logs.keep("unknown")
+    log = logs.get("a")
+    assert log is not None
+    logs.keep("a", log)
+    logs.keep("unknown", EventLog())
     assert len(logs) == 1
     clock.seconds = 10
     assert logs.get("a") is None
+
+
+def test_a_run_that_goes_on_has_the_log_that_it_had_if_nothing_is_missing_in_it() -> None:
+    logs = RunLogs()
+    ended(logs, "a")
+    paused = logs.get("a")
+    log = logs.open("a", first_index=1, leg=1)
+    assert log is paused
+    assert (log.ended, log.leg) == (False, 1)
+    logs.keep("a", log)
+    assert logs.open("a", first_index=5, leg=2) is not log
+
+
+def test_whoever_closes_late_does_not_take_the_log_of_a_run_that_goes_on_already() -> None:
+    logs = RunLogs(max_ended=0)
+    before = logs.open("a")
+    now = logs.open("a", first_index=1, leg=1)
+    before.close()
+    logs.keep("a", before)
+    assert logs.get("a") is now
+    assert not now.ended

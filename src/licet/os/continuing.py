@@ -135,9 +135,9 @@ async def _foreground(server: Server, asked: Paused, output: RunOutput, job: Job
     )
 
     def ended() -> None:
-        if writer is not None:
+        if log is not None and writer is not None:
             writer.close(resumed.output)
-            logs.keep(run.run_id)
+            logs.keep(run.run_id, log)
 
     task = await server.runs.foreground.begin(resumed, ended=ended, paused_at_us=run.updated_at_us)
     if log is None:

@@ -113,7 +113,7 @@ async def _foreground(server: Server, asked: Asked, store: Store) -> Response:
 
     def ended() -> None:
         write.close(run.output)
-        server.runs.logs.keep(request.run_id)
+        server.runs.logs.keep(request.run_id, log)
 
     await server.runs.foreground.begin(run, ended=ended, once=asked.once)
     return server.stream(body_of(log, request.run_id, ping_seconds=server.settings.ping_seconds))

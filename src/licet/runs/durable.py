@@ -326,7 +326,7 @@ class DurableRuns:
                 del self._active[run_id]
             # Whoever reads here reads on where the run goes on.
             log.close()
-            self._logs.keep(run_id)
+            self._logs.keep(run_id, log)
 
 
 async def _found(db: Db, run_id: str) -> tuple[RunRecord | None, JobRecord | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import msgspec
 
@@ -42,7 +43,8 @@ class DurableSource:
         find: finds it again.
         engine: where its events are stored.
         logs: the logs of this process.
-        next_index: how many events there are by now.
+        told: how many events the engine has by now, or had before they were forgotten.
+        next_index: the same, with the end of a run that ended while it waited.
         ended: whether none follows.
     """
 
@@ -56,6 +58,7 @@ class DurableSource:
         *,
         engine: DurableEngine,
         logs: RunLogs,
+        told: int,
         next_index: int,
         ended: bool,
     ) -> None:
@@ -63,6 +66,7 @@ class DurableSource:
         self._find = find
         self._engine = engine
         self._logs = logs
+        self._told_by_now = told
         self.next_index = next_index
         self.ended = ended
 
@@ -71,21 +75,23 @@ class DurableSource:
         cls, record: RunRecord, find: Find, *, engine: DurableEngine, logs: RunLogs
     ) -> DurableSource | None:
         """The source of a run. None: it is at rest, and its events are kept no longer."""
-        # What was told in the foreground, before it went on as a durable one, is not kept there.
-        next_index, last, last_leg = told_before(record), b"", 0
-        for leg in range(current_leg(record) + 1):
-            async for batch in engine.events(work_id(record.run_id, leg), idle_seconds=None):
-                if batch is not None:
-                    next_index = max(next_index, batch.first_index + len(batch.frames))
-                    last, last_leg = batch.frames[-1].encode(), leg
-        if not last and record.status in AT_REST:
+        told = await _told(engine, record)
+        if not told.last and record.status in AT_REST:
             return None
-        ended = ends_the_run(last)
-        if pauses_the_run(last) and record.status is not RunStatus.PAUSED:
+        next_index, ended = told.count, ends_the_run(told.last)
+        if pauses_the_run(told.last) and record.status is not RunStatus.PAUSED:
             # Ended while it waited: nobody was at work who would have told it.
-            ended = record.status in ENDED and last_leg == current_leg(record)
+            ended = record.status in ENDED and told.leg == current_leg(record)
             next_index += ended
-        return cls(record, find, engine=engine, logs=logs, next_index=next_index, ended=ended)
+        return cls(
+            record,
+            find,
+            engine=engine,
+            logs=logs,
+            told=told.count,
+            next_index=next_index,
+            ended=ended,
+        )
 
     async def follow(
         self, *, after: int = -1, before: int | None = None, idle_seconds: float
@@ -105,7 +111,9 @@ class DurableSource:
                         heard_at, pause_seconds = clock(), _LOOK_SECONDS
                         at += _events_in(piece)
                         last = piece if isinstance(piece, bytes) else last
-                    if ends_the_run(last) or clock() - heard_at >= _LONG_SILENCE_SECONDS:
+                    # After a pause it may have gone on.
+                    is_end = ends_the_run(last) and at >= self._told_by_now
+                    if is_end or clock() - heard_at >= _LONG_SILENCE_SECONDS:
                         break
             if (rest := await self._rest(at, before, last)) is not None:
                 if rest:
@@ -180,11 +188,36 @@ class DurableSource:
         self._record = run
         if run.status not in AT_REST:
             return None
-        if run.status is RunStatus.PAUSED and has_paused:
-            # It may have gone on elsewhere, and paused again, before anybody asked here.
-            return b"" if index >= self.next_index else None
+        if has_paused:
+            # It may have gone on since, and have paused again, or ended.
+            told = await _told(self._engine, run)
+            self._told_by_now = told.count
+            if told.last and index < told.count:
+                return None
+            if run.status is RunStatus.PAUSED:
+                return b""
         output = msgspec.structs.replace(RunOutput.from_json(run.body), status=run.status)
         return frame(replay(output)[-1], index)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How many events of a run were told, the last one that is kept, and of which leg it is."""
+
+    count: int
+    last: bytes
+    leg: int
+
+
+async def _told(engine: DurableEngine, run: RunRecord) -> _Told:
+    # What was told in the foreground, before it went on as a durable one, is not kept there.
+    count, last, last_leg = told_before(run), b"", 0
+    for leg in range(current_leg(run) + 1):
+        async for batch in engine.events(work_id(run.run_id, leg), idle_seconds=None):
+            if batch is not None:
+                count = max(count, batch.first_index + len(batch.frames))
+                last, last_leg = batch.frames[-1].encode(), leg
+    return _Told(count, last, last_leg)
 
 
 def _events_in(piece: Piece) -> int:

@@ -95,10 +95,13 @@ class RunLogs:
             return None
         return ended.log
 
-    def keep(self, run_id: str) -> None:
-        """A run has ended, and its log was closed: keep it for a while."""
-        log = self._working.pop(run_id, None)
-        if log is not None:
+    def keep(self, run_id: str, log: EventLog) -> None:
+        """A run has ended, or paused, and its log was closed: keep it for a while.
+
+        A run that goes on already has another one, which counts.
+        """
+        if self._working.get(run_id) is log:
+            del self._working[run_id]
             self._ended[run_id] = _Ended(log, self._clock())
             self._ended_bytes += log.size_bytes
         self._forget_old()
