@@ -25,7 +25,9 @@ Headers = Mapping[str, str]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
-    with PausePlace(tmp_path_factory.mktemp("pauses"), InMemoryDb("main")).served() as made:
+    with PausePlace(
+        tmp_path_factory.mktemp("pauses"), InMemoryDb("main"), agents=("alpha",)
+    ).served() as made:
         yield made
 
 
@@ -155,7 +157,7 @@ class TestLetIn:
             assert at.resolve(asked_by(at, olga), headers=headers).status_code == 200
 
     def test_is_everybody_where_the_operator_says_so(self, tmp_path: Path) -> None:
-        place = PausePlace(tmp_path, InMemoryDb("open"))
+        place = PausePlace(tmp_path, InMemoryDb("open"), agents=("alpha",))
         with place.served(config={"self_approval": True}) as at:
             olga = place.world.bearer(OWNER, *MAKES)
             for headers in (olga, acting(account(at, olga))):
@@ -191,7 +193,7 @@ def test_whoever_was_revoked_a_moment_ago_decides_nothing(at: At, olga: Headers)
 
 
 def test_where_nobody_is_authenticated_whoever_decides_says_who_they_are(tmp_path: Path) -> None:
-    place = PausePlace(tmp_path, InMemoryDb("nobodys"))
+    place = PausePlace(tmp_path, InMemoryDb("nobodys"), agents=("alpha",))
     with place.unguarded() as at:
         run: Paused = at.begin("refund 5")
         decided = at.resolve(at.approval(run), resolved_by="bo").json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +107,9 @@ class PausePlace:
     third one, and then say "done".
     """
 
-    def __init__(self, folder: Path, db: Db | None = None) -> None:
+    def __init__(
+        self, folder: Path, db: Db | None = None, *, agents: Sequence[str] = ("alpha", "beta")
+    ) -> None:
         self.tools = Tools()
         self.db = db or SqliteDb(folder / "pauses.db", id="pauses")
         model = ScriptedModel(_turn)
@@ -115,7 +117,7 @@ class PausePlace:
         self.model = model
         self.world.agents = [
             Agent(id=name, model=model, tools=self.tools.all(), durable=name == "beta")
-            for name in (("alpha", "beta") if isinstance(self.db, SqliteDb) else ("alpha",))
+            for name in agents
         ]
 
     @contextmanager
