@@ -139,12 +139,12 @@ def _add_deciding(router: APIRouter, server: Server) -> None:
             data=wanted.data,
         )
         was_pending = await db.approvals().resolve(found.approval.id, resolution)
+        if was_pending and found.approval.continues:
+            await server.runs.tell_work(db.id)
         found = await _found(db, approval_id)
         if not was_pending:
             stands = found.status(now_us=resolution.at_us)
             raise ConflictError(f"Approval is already '{stands}' and cannot be resolved")
-        if found.approval.continues:
-            await server.runs.tell_work(db.id)
         return JSON(approval_view(found, now_us=resolution.at_us))
 
     @router.delete(
