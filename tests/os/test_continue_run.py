@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from licet.agent.decisions import REJECTED
+from tests.support import wild
 from tests.support.waiting_place import At, Paused, PausePlace, detail
 from tests.support.world import ADMIN, OWNER, STRANGER
 
@@ -27,6 +30,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
 def at(served: At) -> At:
     assert served.made is not None
     return served
+
+
+@pytest.fixture(scope="module")
+def waiting() -> list[Paused]:
+    """The run that strangers say something of."""
+    return []
 
 
 @contextmanager
@@ -262,6 +271,24 @@ class TestWhatIsRefused:
             assert "only a paused run can be continued" in told
         stream = at.go_on(run, run.saying(**YES), stream="true")
         assert stream.status_code == 409
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_is_said_no_call_is_made_that_was_not_confirmed(
+    at: At, waiting: list[Paused], data: st.DataObject
+) -> None:
+    if not waiting or at.place.record(waiting[0].run_id).status != "PAUSED":
+        waiting[:] = [at.begin("pay 3 + refund 5 + mail hi + shell ls")]
+    (run,) = waiting
+    ids = [tool["tool_call_id"] for tool in run.tools]
+    tools = data.draw(wild.decisions(*ids), "tools")
+    before = at.place.record(run.run_id)
+    answer = at.go_on(run, *tools)
+    # Nobody approves the refund: whatever is said of the others, the run waits.
+    assert answer.status_code in {409, 422}, answer.text
+    assert at.place.record(run.run_id) == before
+    assert at.made == []
 
 
 class TestWho:

@@ -30,6 +30,9 @@ SCOPES = (
     "sessions:read",
     "sessions:write",
     "sessions:delete",
+    "approvals:read",
+    "approvals:write",
+    "approvals:delete",
 )
 KINDS = ("in_memory", "sqlite")
 
@@ -49,6 +52,7 @@ class Target:
 
     world: World
     server: LiveServer
+    approval_id: str
 
     def send(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request, its target sent as it is."""
@@ -83,8 +87,9 @@ def target(
     ]
     with serve(world.agent_os().get_app()) as server:
         world.seed()
-        yield Target(world, server)
-        everything_can_still_be_read(Target(world, server))
+        made = Target(world, server, world.seed_approval())
+        yield made
+        everything_can_still_be_read(made)
 
 
 def everything_can_still_be_read(target: Target) -> None:
@@ -115,10 +120,15 @@ def authorization(world: World, who: str, junk: str) -> str:
     return bearer["Authorization"]
 
 
-def targets(entry: Entry) -> st.SearchStrategy[str]:
+def targets(entry: Entry, approval_id: str) -> st.SearchStrategy[str]:
     """Paths of a route, with whatever in the place of its placeholders."""
     parts = entry.template.split("/")
-    known = {"{agent_id}": "alpha", "{session_id}": "s1", "{run_id}": "r1"}
+    known = {
+        "{agent_id}": "alpha",
+        "{session_id}": "s1",
+        "{run_id}": "r1",
+        "{approval_id}": approval_id,
+    }
     filled = [
         st.one_of(st.just(known[part]), wild.segments) if part in known else st.just(part)
         for part in parts
@@ -135,7 +145,7 @@ def targets(entry: Entry) -> st.SearchStrategy[str]:
 def test_no_input_yields_a_500(target: Target, entry: Entry, data: st.DataObject) -> None:
     own = entry.methods[0]
     method = data.draw(st.sampled_from([own] * 9 + ["HEAD", "PUT", "OPTIONS"]), "method")
-    path = data.draw(targets(entry), "target")
+    path = data.draw(targets(entry, target.approval_id), "target")
     headers = data.draw(wild.headers, "headers")
     who = data.draw(st.sampled_from(["owner", "owner", "admin", "nobody"]), "who")
     junk = data.draw(wild.header_values, "authorization")

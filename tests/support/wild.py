@@ -29,6 +29,14 @@ FIELDS = (
     "user_id",
     "agent_id",
     "team_id",
+    "tools",
+    "continue_from",
+    "fork",
+    "regenerate",
+    "input",
+    "status",
+    "resolved_by",
+    "resolution_data",
 )
 PARAMETERS = (
     "session_id",
@@ -45,6 +53,9 @@ PARAMETERS = (
     "created_before",
     "component_id",
     "session_name",
+    "run_id",
+    "agent_id",
+    "tool_name",
 )
 _LIKELY = (
     "s1",
@@ -56,6 +67,9 @@ _LIKELY = (
     "team",
     "desc",
     "completed",
+    "pending",
+    "approved",
+    "end",
     "1",
     "true",
     "false",
@@ -117,6 +131,30 @@ headers = st.dictionaries(
 
 given = st.dictionaries(st.sampled_from(FIELDS), st.one_of(words, json_values), max_size=5)
 """Fields of a body."""
+
+
+def decisions(*call_ids: str) -> st.SearchStrategy[list[Any]]:
+    """What somebody may say of calls, some of which have these ids."""
+    ids = st.one_of(st.sampled_from(call_ids), words, json_values)
+    fields = st.dictionaries(st.sampled_from(("name", "value", "field_type")), json_values)
+    said = st.fixed_dictionaries(
+        {},
+        optional={
+            "tool_call_id": ids,
+            "tool_name": words,
+            "tool_args": json_values,
+            "confirmed": st.one_of(st.booleans(), json_values),
+            "confirmation_note": st.one_of(words, json_values),
+            "result": st.one_of(words, json_values),
+            "user_input_schema": st.one_of(st.lists(fields, max_size=2), json_values),
+            "requires_confirmation": st.booleans(),
+            "external_execution_required": st.booleans(),
+            "approval_type": words,
+            "approval_id": words,
+            "answered": st.booleans(),
+        },
+    )
+    return st.lists(st.one_of(said, json_values), max_size=4)
 
 
 def _as_json(fields: Any) -> tuple[str, bytes]:

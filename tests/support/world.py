@@ -206,7 +206,12 @@ class World:
             updated_at_us=1_000_000,
         )
         session = SessionRecord(
-            owner=owner, session_id=_WAITING, created_at_us=1_000_000, updated_at_us=1_000_000
+            owner=owner,
+            session_id=_WAITING,
+            component_id="alpha",
+            user_id="tess",
+            created_at_us=1_000_000,
+            updated_at_us=1_000_000,
         )
         await everybody.begin_run(session, run, history_runs=0)
         waits = ApprovalRecord(
