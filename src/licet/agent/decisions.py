@@ -119,11 +119,27 @@ def confirmed(tool: ToolExecution, note: str | None) -> ToolExecution:
 
 
 def arguments_of(call: ToolCall, tool: ToolExecution) -> str:
-    """The arguments with which a decided call is made: the model's text, and the user's values."""
+    """The arguments with which a decided call is made: the model's text, and the user's values.
+
+    Raises:
+        ToolArgumentsError: the text is nothing that values can be put into.
+    """
     fields = tool.user_input_schema
     if not fields:
         return call.function.arguments
     return _with_values(call.function.arguments, {field.name: field.value for field in fields})
+
+
+def arguments_object(arguments: str) -> Mapping[str, Any]:
+    """The model's text as the object into which a user's values are put.
+
+    Raises:
+        ToolArgumentsError: it is none.
+    """
+    try:
+        return msgspec.json.decode(arguments or "{}", type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        raise ToolArgumentsError("Wrong arguments: expected one JSON object") from None
 
 
 def user_fields(function: Function) -> tuple[UserField, ...] | None:
@@ -206,10 +222,5 @@ def _answered(
 
 
 def _with_values(arguments: str, values: Mapping[str, Any]) -> str:
-    try:
-        given = msgspec.json.decode(arguments or "{}")
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return arguments
-    if not isinstance(given, dict):
-        return arguments
-    return msgspec.json.encode({**given, **values}).decode()
+    # Never the text as it is: the model's own values may stand in their place.
+    return msgspec.json.encode({**arguments_object(arguments), **values}).decode()

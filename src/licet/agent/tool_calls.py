@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from licet.agent.decisions import arguments_of, user_fields
+from licet.agent.decisions import arguments_object, arguments_of, user_fields
 from licet.agent.nesting import MAX_JSON_DEPTH, deeper_than
 from licet.agent.observer import UNOBSERVED, RunObserver
 from licet.agent.output import ToolExecution
@@ -123,12 +123,11 @@ def _waiting(call: ToolCall, function: Function, tell: Teller) -> ToolExecution 
     if function.requirement is None:
         return None
     wait, fields = function.requirement.wait, user_fields(function)
-    if fields is None:
-        try:
-            function.parse_arguments(call.function.arguments)
-        except ToolArgumentsError:
-            # The model is told what is wrong with it: nobody has to look at what cannot be made.
-            return None
+    try:
+        _check_arguments(call, function)
+    except ToolArgumentsError:
+        # The model is told what is wrong with it: nobody has to look at what cannot be made.
+        return None
     return msgspec.structs.replace(
         _started(call, tell),
         stop_after_tool_call=function.stop_after_tool_call,
@@ -138,6 +137,18 @@ def _waiting(call: ToolCall, function: Function, tell: Teller) -> ToolExecution 
         external_execution_required=wait is Wait.EXTERNAL_EXECUTION or None,
         approval_type="required" if wait is Wait.APPROVAL else None,
     )
+
+
+def _check_arguments(call: ToolCall, function: Function) -> None:
+    """Look at the arguments of a call that people decide about, as far as they are known.
+
+    Raises:
+        ToolArgumentsError: it cannot be made with them, whatever people decide.
+    """
+    if user_fields(function) is None:
+        function.parse_arguments(call.function.arguments)
+    else:
+        arguments_object(call.function.arguments)
 
 
 async def _awaited(step: Awaitable[ToolExecution]) -> ToolExecution:
@@ -216,12 +227,12 @@ async def _result(
         return _refusal(f"There is no tool {call.function.name!r}. There are: {known}.")
     if not allowed:
         return _refusal("The limit of tool calls for this run is reached. Answer without tools.")
-    if before is not None and _may_be_made(function, before):
-        return await _made(function, arguments_of(call, before), context, call.id, observer)
-    if function.requirement is None:
-        return await _made(function, call.function.arguments, context, call.id, observer)
     try:
-        function.parse_arguments(call.function.arguments)
+        if before is not None and _may_be_made(function, before):
+            return await _made(function, arguments_of(call, before), context, call.id, observer)
+        if function.requirement is None:
+            return await _made(function, call.function.arguments, context, call.id, observer)
+        _check_arguments(call, function)
     except ToolArgumentsError as error:
         return _refusal(str(error))
     return _refusal("The call was not made: nobody has decided about it. Ask for it anew.")
