@@ -221,7 +221,7 @@ def test_the_table_is_complete() -> None:
     assert len(ENTRIES) == 47
     assert {permission_of(entry).resource for entry in ENTRIES} == {
         *("agents", "approvals", "sessions", "schedules", "config"),
-        *("service_accounts", "revocations", "audit", "authz"),
+        *("service_accounts", "revocations", "audit", "authz", "telemetry"),
     }
 
 
