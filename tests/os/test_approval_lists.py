@@ -19,7 +19,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
 
 @pytest.fixture
 def at(served: At) -> At:
-    assert served.made is not None
+    served.made()
     return served
 
 

@@ -27,7 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
 
 @pytest.fixture
 def at(served: At) -> At:
-    assert served.made is not None
+    served.made()
     return served
 
 
@@ -110,15 +110,15 @@ class TestDeciding:
     def test_an_approved_call_is_made_when_its_owner_goes_on(self, at: At) -> None:
         run = at.begin("refund 5")
         assert at.resolve(at.approval(run)).status_code == 200
-        assert (at.now(run)["status"], at.made) == ("PAUSED", [])
+        assert (at.now(run)["status"], at.made()) == ("PAUSED", [])
         done = at.went_on(run)
-        assert (done["status"], at.made) == ("COMPLETED", ["refund 5"])
+        assert (done["status"], at.made()) == ("COMPLETED", ["refund 5"])
         assert done["tools"][0]["confirmed"] is True
 
     def test_a_durable_run_goes_on_by_itself(self, at: At) -> None:
         run = at.begin("refund 5", "beta")
         assert at.resolve(at.approval(run)).status_code == 200
-        assert (ended(at, run)["status"], at.made) == ("COMPLETED", ["refund 5"])
+        assert (ended(at, run)["status"], at.made()) == ("COMPLETED", ["refund 5"])
 
     @BOTH
     def test_a_rejected_call_is_not_made_and_the_model_reads_the_note(
@@ -130,7 +130,7 @@ class TestDeciding:
         done = at.went_on(run) if agent == "alpha" else ended(at, run)
         (tool,) = done["tools"]
         assert (tool["confirmed"], tool["result"]) == (False, f"{REJECTED} Note: too much")
-        assert (done["status"], at.made) == ("COMPLETED", [])
+        assert (done["status"], at.made()) == ("COMPLETED", [])
 
     @BOTH
     def test_with_the_last_of_several_it_goes_on(self, at: At, agent: str) -> None:
@@ -143,7 +143,7 @@ class TestDeciding:
         assert at.resolve(second, "rejected").status_code == 200
         done = at.went_on(run) if agent == "alpha" else ended(at, run)
         amounts = {each["id"]: each["tool_args"]["amount"] for each in at.approvals(run)}
-        assert (done["status"], at.made) == ("COMPLETED", [f"refund {amounts[first]}"])
+        assert (done["status"], at.made()) == ("COMPLETED", [f"refund {amounts[first]}"])
 
     @BOTH
     def test_where_its_owner_decides_too_both_are_waited_for(self, at: At, agent: str) -> None:
@@ -154,7 +154,7 @@ class TestDeciding:
         assert at.resolve(at.approval(run)).status_code == 200
         assert (at.go_on(run).status_code, at.now(run)["status"]) == (409, "PAUSED")
         assert at.went_on(run, yes)["status"] == "COMPLETED"
-        assert sorted(at.made) == ["pay 3", "refund 5"]
+        assert sorted(at.made()) == ["pay 3", "refund 5"]
 
     @BOTH
     def test_it_is_decided_once(self, at: At, agent: str) -> None:
@@ -179,7 +179,7 @@ class TestDeciding:
         (decided,) = (answer.json() for answer in answers if answer.status_code == 200)
         done = at.went_on(run) if agent == "alpha" else ended(at, run)
         assert done["tools"][0]["confirmed"] is (decided["status"] == "approved")
-        assert at.made == (["refund 5"] if decided["status"] == "approved" else [])
+        assert at.made() == (["refund 5"] if decided["status"] == "approved" else [])
 
     def test_of_two_calls_that_are_approved_at_once_each_is_made_once(self, at: At) -> None:
         for _ in range(4):
@@ -188,7 +188,7 @@ class TestDeciding:
                 answers = pool.map(at.resolve, [each["id"] for each in at.approvals(run)])
                 assert [answer.status_code for answer in answers] == [200, 200]
             assert ended(at, run)["status"] == "COMPLETED"
-            assert sorted(at.made) == ["refund 1", "refund 2"]
+            assert sorted(at.made()) == ["refund 1", "refund 2"]
 
     @BOTH
     def test_a_decision_and_a_cancel_at_once_come_to_one_of_them(self, at: At, agent: str) -> None:
@@ -204,7 +204,7 @@ class TestDeciding:
                 assert status(at, identifier) == "cancelled"
             wanted = {200: "CANCELLED", 409: "COMPLETED"}[codes[1]]
             assert ended(at, run)["status"] == wanted
-            assert at.made in ([[], ["refund 5"]] if codes[0] == 200 else [[]])
+            assert at.made() in ([[], ["refund 5"]] if codes[0] == 200 else [[]])
 
     @BOTH
     def test_what_its_run_waits_for_no_more_is_cancelled(self, at: At, agent: str) -> None:
@@ -217,7 +217,7 @@ class TestDeciding:
         assert at.approvals(run, status="pending") == []
         answer = at.resolve(identifier)
         assert (answer.status_code, "'cancelled'" in answer.text) == (409, True)
-        assert at.made == []
+        assert at.made() == []
 
     @pytest.mark.parametrize(
         "sent",

@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
 
 @pytest.fixture
 def at(served: At) -> At:
-    assert served.made is not None
+    served.made()
     return served
 
 
@@ -89,7 +89,7 @@ def assert_refused(at: At, identifier: str, headers: Headers) -> None:
         assert answer.status_code == 403, answer.text
         assert detail(answer) == "Whoever began a run does not decide about its approvals"
     found = at.client.get(f"/approvals/{identifier}", headers=at.bo).json()
-    assert (found["status"], at.made) == ("pending", [])
+    assert (found["status"], at.made()) == ("pending", [])
 
 
 class TestRefused:
@@ -199,6 +199,6 @@ def test_where_nobody_is_authenticated_whoever_decides_says_who_they_are(tmp_pat
         decided = at.resolve(at.approval(run), resolved_by="bo").json()
         assert (decided["status"], decided["resolved_by"]) == ("approved", "bo")
         assert at.went_on(run)["status"] == "COMPLETED"
-        assert at.made == ["refund 5"]
+        assert at.made() == ["refund 5"]
         unnamed = at.begin("refund 6")
         assert "resolved_by" not in at.resolve(at.approval(unnamed)).json()

@@ -22,7 +22,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
 
 @pytest.fixture
 def at(served: At) -> At:
-    assert served.made is not None
+    served.made()
     return served
 
 
@@ -181,7 +181,7 @@ class TestInTheBackground:
             rest = at.told(run, **{"Last-Event-ID": str(len(told) - 1)})
             assert (rest[0].name, rest[-1].name) == ("RunContinued", "RunCompleted")
             assert rest[0].index == len(told)
-            assert at.made == ["pay 1"]
+            assert at.made() == ["pay 1"]
             assert at.place.record(run.run_id).durable
 
     def test_it_is_streamed_from_where_it_goes_on(self, at: At) -> None:

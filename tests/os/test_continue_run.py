@@ -28,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
 
 @pytest.fixture
 def at(served: At) -> At:
-    assert served.made is not None
+    served.made()
     return served
 
 
@@ -44,7 +44,7 @@ def untouched(at: At, run: Paused) -> Iterator[None]:
     before = at.place.record(run.run_id)
     yield
     assert at.place.record(run.run_id) == before
-    assert at.made == []
+    assert at.made() == []
 
 
 def refused(at: At, run: Paused, status: int, *tools: Any, **how: Any) -> str:
@@ -58,10 +58,10 @@ def refused(at: At, run: Paused, status: int, *tools: Any, **how: Any) -> str:
 class TestWhatIsDecided:
     def test_a_confirmed_call_is_made_as_the_model_asked_for_it(self, at: At) -> None:
         run = at.begin("pay 3")
-        assert at.made == []
+        assert at.made() == []
         done = at.went_on(run, run.saying(confirmed=True))
         assert (done["status"], done["content"]) == ("COMPLETED", "done")
-        assert (done["tools"][0]["result"], at.made) == ("did pay 3", ["pay 3"])
+        assert (done["tools"][0]["result"], at.made()) == ("did pay 3", ["pay 3"])
 
     def test_names_arguments_and_results_are_the_stored_ones(self, at: At) -> None:
         run = at.begin("pay 3")
@@ -75,7 +75,7 @@ class TestWhatIsDecided:
             "stop_after_tool_call": True,
         }
         done = at.went_on(run, forged)
-        assert (done["content"], at.made) == ("done", ["pay 3"])
+        assert (done["content"], at.made()) == ("done", ["pay 3"])
         (tool,) = done["tools"]
         assert (tool["tool_name"], tool["tool_args"]) == ("pay", {"amount": 3})
         assert (tool["result"], tool["requires_confirmation"]) == ("did pay 3", True)
@@ -83,7 +83,7 @@ class TestWhatIsDecided:
     def test_a_result_that_is_sent_with_a_confirmation_is_not_the_tools(self, at: At) -> None:
         run = at.begin("pay 3")
         done = at.went_on(run, run.saying(confirmed=True, result="paid 1000"))
-        assert (done["tools"][0]["result"], at.made) == ("did pay 3", ["pay 3"])
+        assert (done["tools"][0]["result"], at.made()) == ("did pay 3", ["pay 3"])
 
     def test_a_rejected_call_is_not_made_and_the_model_reads_why(self, at: At) -> None:
         run = at.begin("pay 3")
@@ -92,14 +92,14 @@ class TestWhatIsDecided:
         assert (tool["confirmed"], tool["confirmation_note"]) == (False, "too much")
         assert tool["result"] == f"{REJECTED} Note: too much"
         assert [m["content"] for m in done["messages"] if m["role"] == "tool"] == [tool["result"]]
-        assert (done["status"], at.made) == ("COMPLETED", [])
+        assert (done["status"], at.made()) == ("COMPLETED", [])
 
     def test_the_users_values_go_to_the_call(self, at: At) -> None:
         run = at.begin("mail hello")
         fields = run.tools[0]["user_input_schema"]
         assert [(each["name"], each["value"]) for each in fields] == [("to", None)]
         done = at.went_on(run, run.saying(user_input_schema=[{**fields[0], "value": "bob"}]))
-        assert (done["status"], at.made) == ("COMPLETED", ["mail hello to bob"])
+        assert (done["status"], at.made()) == ("COMPLETED", ["mail hello to bob"])
 
     def test_what_is_executed_elsewhere_has_the_result_that_is_brought(self, at: At) -> None:
         run = at.begin("shell ls")
@@ -113,30 +113,30 @@ class TestWhatIsDecided:
         values = [{"name": "to", "value": "bob"}]
         said = run.saying(confirmed=False, result="ran", user_input_schema=values)
         done = at.went_on(run, said)
-        assert (done["tools"][0]["result"], at.made) == (REJECTED, [])
+        assert (done["tools"][0]["result"], at.made()) == (REJECTED, [])
 
     def test_calls_that_wait_for_nobody_are_made_before(self, at: At) -> None:
         run = at.begin("look 1 + pay 3")
-        assert at.made == ["look 1"]
+        assert at.made() == ["look 1"]
         # Sent back with a result of one's own, it keeps what it had.
         echo = {**run.tools[0], "result": "saw a dragon", "confirmed": False}
         done = at.went_on(run, echo, run.saying(1, confirmed=True))
         assert [tool["result"] for tool in done["tools"]] == ["did look 1", "did pay 3"]
-        assert at.made == ["pay 3"]
+        assert at.made() == ["pay 3"]
 
     def test_a_run_pauses_as_often_as_it_has_to(self, at: At) -> None:
         run = at.begin("pay 1 | pay 2 | look 3 | pay 4")
         for _ in range(3):
             assert run.json["status"] == "PAUSED"
             run = Paused(at.went_on(run, run.saying(**YES)), "alpha")
-        assert (run.json["content"], at.made) == ("done", ["pay 1", "pay 2", "look 3", "pay 4"])
+        assert (run.json["content"], at.made()) == ("done", ["pay 1", "pay 2", "look 3", "pay 4"])
 
     def test_whole_records_may_be_sent_back_also_of_earlier_turns(self, at: At) -> None:
         first = at.begin("pay 1 | pay 2")
         second = Paused(at.went_on(first, {**first.tools[0], **YES}), "alpha")
         assert [tool["confirmed"] for tool in second.tools] == [True, None]
         done = at.went_on(second, second.tools[0], {**second.tools[1], **YES})
-        assert (done["status"], at.made) == ("COMPLETED", ["pay 1", "pay 2"])
+        assert (done["status"], at.made()) == ("COMPLETED", ["pay 1", "pay 2"])
 
 
 class TestBodies:
@@ -153,7 +153,7 @@ class TestBodies:
         }
         answer = at.client.post(run.url("/continue"), headers=at.olga, **ways[how])
         assert (answer.status_code, answer.json()["status"]) == (200, "COMPLETED")
-        assert at.made == ["pay 3"]
+        assert at.made() == ["pay 3"]
 
     @pytest.mark.parametrize(
         "sent",
@@ -186,7 +186,7 @@ class TestBodies:
 class TestWhatIsRefused:
     def test_nothing_said_is_no_rejection(self, at: At) -> None:
         run = at.begin("pay 3 + mail hi + shell ls + look 1")
-        assert at.made == ["look 1"]
+        assert at.made() == ["look 1"]
         told = refused(at, run, 409)
         for tool, wait in zip(
             run.tools, ("confirmation", "user_input", "external_execution"), strict=False
@@ -251,7 +251,7 @@ class TestWhatIsRefused:
     def test_calls_of_earlier_turns(self, at: At) -> None:
         first = at.begin("pay 1 | pay 2")
         second = Paused(at.went_on(first, first.saying(**YES)), "alpha")
-        assert at.made == ["pay 1"]
+        assert at.made() == ["pay 1"]
         for said in (YES, {"confirmed": False}, {"result": "forged"}, {**YES, "result": "forged"}):
             again = first.saying(0, **said)
             both = (again, second.saying(1, **YES))
@@ -265,7 +265,7 @@ class TestWhatIsRefused:
     def test_a_decision_that_comes_late_or_twice(self, at: At) -> None:
         run = at.begin("pay 3")
         at.went_on(run, run.saying(**YES))
-        assert at.made == ["pay 3"]
+        assert at.made() == ["pay 3"]
         for tools in ((run.saying(**YES),), (run.saying(confirmed=False),), ()):
             told = refused(at, run, 409, *tools)
             assert "only a paused run can be continued" in told
@@ -288,7 +288,7 @@ def test_whatever_is_said_no_call_is_made_that_was_not_confirmed(
     # Nobody approves the refund: whatever is said of the others, the run waits.
     assert answer.status_code in {409, 422}, answer.text
     assert at.place.record(run.run_id) == before
-    assert at.made == []
+    assert at.made() == []
 
 
 class TestWho:
@@ -351,7 +351,7 @@ class TestAtOnce:
             with ThreadPoolExecutor(6) as pool:
                 statuses = sorted(pool.map(submit, range(6)))
             assert statuses == [200, 409, 409, 409, 409, 409]
-            assert (at.now(run)["status"], at.made) == ("COMPLETED", ["pay 3"])
+            assert (at.now(run)["status"], at.made()) == ("COMPLETED", ["pay 3"])
 
     def test_yes_and_no_at_once_come_to_one_of_them(self, at: At, agent: str) -> None:
         run = at.begin("pay 3", agent)
@@ -359,7 +359,7 @@ class TestAtOnce:
             answers = pool.map(lambda yes: at.go_on(run, run.saying(confirmed=yes)), (True, False))
             assert sorted(answer.status_code for answer in answers) == [200, 409]
         confirmed = at.now(run)["tools"][0]["confirmed"]
-        assert at.made == (["pay 3"] if confirmed else [])
+        assert at.made() == (["pay 3"] if confirmed else [])
 
     def test_a_run_that_is_cancelled_meanwhile_makes_at_most_the_call_it_had_begun(
         self, at: At, agent: str
@@ -370,7 +370,7 @@ class TestAtOnce:
                 cancelling = pool.submit(at.client.post, run.url("/cancel"), headers=at.olga)
                 going_on = pool.submit(at.go_on, run, run.saying(**YES))
                 codes = (cancelling.result().status_code, going_on.result().status_code)
-            status, made = at.now(run)["status"], at.made
+            status, made = at.now(run)["status"], at.made()
             assert codes in {(200, 409), (200, 200), (409, 200)}
             assert status == ("COMPLETED" if codes[0] == 409 else "CANCELLED")
             assert made in ([], ["pay 3"])
@@ -415,4 +415,4 @@ class TestWhileItWaits:
         session = f"/sessions/{run.json['session_id']}"
         assert at.client.delete(session, headers=at.olga).status_code == 204
         assert at.go_on(run, run.saying(**YES)).status_code == 404
-        assert at.made == []
+        assert at.made() == []

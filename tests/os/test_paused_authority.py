@@ -58,7 +58,7 @@ def assert_ended(at: At, run: Paused, why: str) -> None:
     ended = RunOutput.from_json(at.place.record(run.run_id).body)
     assert (ended.status, ended.error_type) == ("CANCELLED", "revoked")
     assert why in (ended.cancellation_reason or "")
-    assert at.made == []
+    assert at.made() == []
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_somebody_elses_revocation_changes_nothing(place: PausePlace, agent: str
     with waiting(place, agent, claims={"jti": "t-1"}) as (at, run):
         at.revoke(token_id="t-2")
         assert at.went_on(run, run.saying(**YES))["status"] == "COMPLETED"
-        assert at.made == ["pay 3"]
+        assert at.made() == ["pay 3"]
 
 
 def test_an_authority_lasts_only_so_long(place: PausePlace, agent: str) -> None:
@@ -119,7 +119,7 @@ def test_nobody_approves_what_cannot_go_on_any_more(place: PausePlace, agent: st
         refused = at.go_on(run)
         assert (refused.status_code, "expired" in refused.text) == (409, True)
         assert at.client.post(run.url("/cancel"), headers=at.olga).status_code == 200
-        assert at.made == []
+        assert at.made() == []
 
 
 def test_in_the_strict_mode_it_ends_with_the_token(place: PausePlace, agent: str) -> None:
@@ -170,4 +170,4 @@ def test_its_token_may_have_expired(place: PausePlace, agent: str) -> None:
         over = time.monotonic() + 1
         wait_for(lambda: time.monotonic() > over, "the token's end")
         assert at.went_on(run, run.saying(**YES))["status"] == "COMPLETED"
-        assert at.made == ["pay 3"]
+        assert at.made() == ["pay 3"]

@@ -36,18 +36,18 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[At, A
 
 
 def made(both: tuple[At, At]) -> list[str]:
-    return [call for at in both for call in at.made]
+    return [call for at in both for call in at.made()]
 
 
 def test_any_of_them_goes_on_with_it(both: tuple[At, At]) -> None:
     here, there = both
     run = here.begin("pay 1 | refund 2 | look 3")
     second = Paused(there.went_on(run, run.saying(**YES)), "alpha")
-    assert (here.made, there.made) == ([], ["pay 1"])
+    assert (here.made(), there.made()) == ([], ["pay 1"])
     assert there.resolve(here.approval(second)).status_code == 200
     done = here.went_on(second)
     assert (done["status"], done["content"]) == ("COMPLETED", "done")
-    assert (here.made, there.made) == (["refund 2", "look 3"], [])
+    assert (here.made(), there.made()) == (["refund 2", "look 3"], [])
     assert there.now(run) == here.now(run)
     assert there.go_on(run, run.saying(**YES)).status_code == 409
 

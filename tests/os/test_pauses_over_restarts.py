@@ -32,12 +32,12 @@ def test_its_owner_decides_at_the_next_one(tmp_path: Path, agent: str) -> None:
         # The replay begins anew, and ends in the same way.
         assert names(at.told(run))[-1] == names(told)[-1] == "RunPaused"
         second = Paused(at.went_on(run, run.saying(**YES)), agent)
-        assert at.made == ["pay 1"]
+        assert at.made() == ["pay 1"]
     with place.served() as at:
         rest = whole(at.go_on(second, second.saying(**YES), stream="true").text)
         assert (rest[0].name, rest[-1].name) == ("RunContinued", "RunCompleted")
         assert names(at.told(run))[-1] == "RunCompleted"
-        assert at.made == ["pay 2"]
+        assert at.made() == ["pay 2"]
 
 
 @pytest.mark.parametrize("agents", [("alpha", "beta"), ("alpha",)])
@@ -50,7 +50,7 @@ def test_others_decide_at_the_next_one_and_it_goes_on_by_itself(
     with place.served() as at:
         assert at.resolve(at.approval(run)).status_code == 200
         wait_for(lambda: at.now(run)["status"] == "COMPLETED", "its end")
-        assert at.made == ["refund 5"]
+        assert at.made() == ["refund 5"]
         told = at.told(run)
         assert [frame.index for frame in told] == list(range(len(told)))
         assert names(told)[-1] == "RunCompleted"
@@ -65,4 +65,4 @@ def test_a_request_that_is_repeated_finds_the_run_that_waits(tmp_path: Path) -> 
         done = at.went_on(run, run.saying(**YES))
         form = {"message": "pay 1", "stream": "false"}
         again = at.client.post("/agents/alpha/runs", data=form, headers=once)
-        assert (again.json(), at.made) == (done, ["pay 1"])
+        assert (again.json(), at.made()) == (done, ["pay 1"])

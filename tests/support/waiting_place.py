@@ -157,10 +157,9 @@ class At:
         self.olga = place.world.bearer(OWNER, "agents:run", "sessions:read", "sessions:delete")
         self.bo = self.decider(BOSS)
 
-    @property
     def made(self) -> list[str]:
         """The calls that were made since this was asked last."""
-        made, self.place.tools.made[:] = list(self.place.tools.made), []
+        made, self.place.tools.made = self.place.tools.made, []
         return made
 
     def decider(self, subject: str, **claims: Any) -> dict[str, str]:
