@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from licet.agent.decisions import REJECTED
 from tests.support import wild
@@ -32,10 +31,10 @@ def at(served: At) -> At:
     return served
 
 
-@pytest.fixture(scope="module")
-def waiting() -> list[Paused]:
-    """The run that strangers say something of."""
-    return []
+@pytest.fixture
+def waiting(at: At) -> Paused:
+    """A run of which whatever is said."""
+    return at.begin("pay 3 + refund 5 + mail hi + shell ls")
 
 
 @contextmanager
@@ -273,22 +272,19 @@ class TestWhatIsRefused:
         assert stream.status_code == 409
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_whatever_is_said_no_call_is_made_that_was_not_confirmed(
-    at: At, waiting: list[Paused], data: st.DataObject
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(decisions=wild.decisions)
+def test_whatever_is_said_no_call_is_made_that_was_not_approved(
+    at: At, waiting: Paused, decisions: list[Any]
 ) -> None:
-    if not waiting or at.place.record(waiting[0].run_id).status != "PAUSED":
-        waiting[:] = [at.begin("pay 3 + refund 5 + mail hi + shell ls")]
-    (run,) = waiting
-    ids = [tool["tool_call_id"] for tool in run.tools]
-    tools = data.draw(wild.decisions(*ids), "tools")
-    before = at.place.record(run.run_id)
-    answer = at.go_on(run, *tools)
+    ids = dict(zip(wild.CALLS, (tool["tool_call_id"] for tool in waiting.tools), strict=True))
+    for said in decisions:
+        if isinstance(said, dict) and isinstance(call := said.get("tool_call_id"), str):
+            said["tool_call_id"] = ids.get(call, call)
+    with untouched(at, waiting):
+        answer = at.go_on(waiting, *decisions)
     # Nobody approves the refund: whatever is said of the others, the run waits.
     assert answer.status_code in {409, 422}, answer.text
-    assert at.place.record(run.run_id) == before
-    assert at.made() == []
 
 
 class TestWho:

@@ -472,7 +472,7 @@ def test_the_openapi_document_names_the_scopes_of_each_operation() -> None:
     assert operations["POST /agents/{agent_id}/runs"]["x-required-scopes"] == ["agents:run"]
     assert operations["POST /agents/{agent_id}/runs"]["security"] == [{"bearer": ["agents:run"]}]
     assert operations["GET /health"]["security"] == []
-    assert len(operations) == 35
+    assert len(operations) == 52
     assert all("security" in operation for operation in operations.values())
 
 

@@ -133,28 +133,34 @@ given = st.dictionaries(st.sampled_from(FIELDS), st.one_of(words, json_values), 
 """Fields of a body."""
 
 
-def decisions(*call_ids: str) -> st.SearchStrategy[list[Any]]:
-    """What somebody may say of calls, some of which have these ids."""
-    ids = st.one_of(st.sampled_from(call_ids), words, json_values)
-    fields = st.dictionaries(st.sampled_from(("name", "value", "field_type")), json_values)
-    said = st.fixed_dictionaries(
-        {},
-        optional={
-            "tool_call_id": ids,
-            "tool_name": words,
-            "tool_args": json_values,
-            "confirmed": st.one_of(st.booleans(), json_values),
-            "confirmation_note": st.one_of(words, json_values),
-            "result": st.one_of(words, json_values),
-            "user_input_schema": st.one_of(st.lists(fields, max_size=2), json_values),
-            "requires_confirmation": st.booleans(),
-            "external_execution_required": st.booleans(),
-            "approval_type": words,
-            "approval_id": words,
-            "answered": st.booleans(),
-        },
-    )
-    return st.lists(st.one_of(said, json_values), max_size=4)
+CALLS = ("<first>", "<second>", "<third>", "<fourth>")
+"""What stands for the ids of calls in ``decisions``."""
+
+_user_fields = st.dictionaries(st.sampled_from(("name", "value", "field_type")), json_values)
+decisions: st.SearchStrategy[list[Any]] = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "tool_call_id": st.one_of(st.sampled_from(CALLS), words, json_values),
+                "tool_name": words,
+                "tool_args": json_values,
+                "confirmed": st.one_of(st.booleans(), json_values),
+                "confirmation_note": st.one_of(words, json_values),
+                "result": st.one_of(words, json_values),
+                "user_input_schema": st.one_of(st.lists(_user_fields, max_size=2), json_values),
+                "requires_confirmation": st.booleans(),
+                "external_execution_required": st.booleans(),
+                "approval_type": words,
+                "approval_id": words,
+                "answered": st.booleans(),
+            },
+        ),
+        json_values,
+    ),
+    max_size=4,
+)
+"""What somebody may say of calls."""
 
 
 def _as_json(fields: Any) -> tuple[str, bytes]:
