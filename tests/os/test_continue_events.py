@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.waiting_place import At, Paused, PausePlace
 from tests.support.streams import Frame, names, whole
+from tests.support.waiting_place import At, Paused, PausePlace
 
 YES = {"confirmed": True}
 BOTH = pytest.mark.parametrize("agent", ["alpha", "beta"])

@@ -11,9 +11,9 @@ import pytest
 from licet.db.base import Db
 from licet.db.postgres import PostgresDb
 from licet.db.sqlite import SqliteDb
-from tests.support.waiting_place import At, Paused, PausePlace
 from tests.support.postgres import postgres_server, postgres_url
 from tests.support.streams import names, whole
+from tests.support.waiting_place import At, Paused, PausePlace
 
 __all__ = ["postgres_server", "postgres_url"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.durable_place import wait_for
-from tests.support.waiting_place import At, Paused, PausePlace
 from tests.support.streams import names, whole
+from tests.support.waiting_place import At, Paused, PausePlace
 
 YES = {"confirmed": True}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from licet.agent import Agent
+from licet.db.approval_records import Resolution
 from licet.db.in_memory import InMemoryDb
 from licet.db.records import RunRecord, RunStatus, SessionKey
 from licet.runs import durable_source
@@ -16,6 +18,7 @@ from licet.runs.cancelling import cancel_run
 from licet.runs.durable_source import DurableSource
 from licet.runs.engine import Batch, WorkflowState
 from licet.runs.event_source import Gap
+from licet.runs.legs import current_work
 from licet.runs.logs import RunLogs
 from licet.testing import CallTools, Say, ScriptedModel
 from licet.tools import tool
@@ -253,3 +256,69 @@ async def test_of_a_run_whose_events_are_kept_no_longer_there_is_no_source() -> 
     assert (
         await DurableSource.open(await row(db), find, engine=worker.engine, logs=RunLogs()) is None
     )
+
+
+@tool(approval="admin")
+def refund() -> str:
+    """Give money back."""
+    return "given back"
+
+
+def asking_twice() -> Agent:
+    turn = CallTools(("refund", {}))
+    return Agent(id="a", model=ScriptedModel([turn, turn, "done"]), tools=[refund])
+
+
+async def approve(worker: Worker, db: InMemoryDb) -> None:
+    """Approve what the run waits for, and have it go on to its end, or its next pause."""
+    *_, approval = await db.approvals().of_run("r")
+    resolution = Resolution(approved=True, by=None, by_owner=None, at_us=time.time_ns() // 1000)
+    assert await db.approvals().resolve(approval.id, resolution)
+    run = await worker.claim()
+    await worker.runs.start(run, "main")
+    await worker.engine.tasks[current_work(run.run)]
+
+
+PAUSES = ["RunStarted", *("RunPaused", "RunContinued") * 2, "RunCompleted"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_run_is_read_over_its_pauses_to_where_it_stands(*, elsewhere: bool) -> None:
+    db = InMemoryDb()
+    worker = Worker(asking_twice(), db=db)
+    await (await worker.begin())
+    for told in (PAUSES[:2], PAUSES[:4], PAUSES):
+        source = await source_of(worker, db, logs=RunLogs() if elsewhere else None)
+        frames = await read(source)
+        assert [name for name in names(frames) if name in PAUSES] == told
+        assert [event["id"] for event in events(frames)] == list(range(len(frames)))
+        assert (source.next_index, source.ended) == (len(frames), True)
+        if told != PAUSES:
+            await approve(worker, db)
+
+
+async def test_a_reader_of_a_process_in_which_the_run_had_paused_is_told_the_newer_pause() -> None:
+    db, kept = InMemoryDb(), Stored()
+    first = Worker(asking_twice(), db=db, stored=kept)
+    await (await first.begin())
+    second = Worker(first.agent, db=db, stored=kept, executor_id="p2")
+    await approve(second, db)
+    frames = await read(await source_of(first, db))
+    assert [name for name in names(frames) if name in PAUSES] == PAUSES[:4]
+
+
+async def test_a_run_that_was_cancelled_while_it_waited_is_told_to_its_end() -> None:
+    db = InMemoryDb()
+    worker = Worker(asking_twice(), db=db)
+    await (await worker.begin())
+    await cancel_run(
+        await row(db),
+        store=db.store(EVERYTHING),
+        stop_here=lambda _run_id, _reason: False,
+        reason="cancelled",
+        now_us=time.time_ns() // 1000,
+    )
+    for logs in (None, RunLogs()):
+        frames = await read(await source_of(worker, db, logs=logs))
+        assert names(frames)[-2:] == ["RunPaused", "RunCancelled"]
+        assert [event["id"] for event in events(frames)] == list(range(len(frames)))
