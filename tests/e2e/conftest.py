@@ -1,5 +1,22 @@
-"""A real PostgreSQL for the programs that share one."""
+"""What programs of several processes share: a real PostgreSQL, and databases in it or in files."""
 
-from tests.support.postgres import postgres_server
+from __future__ import annotations
 
-__all__ = ["postgres_server"]
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import fresh_schema, postgres_server
+
+__all__ = ["postgres_server", "shared_db"]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def shared_db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that several processes share, as a program writes it down."""
+    if request.param == "sqlite":
+        yield f"SqliteDb({str(tmp_path / 'licet.db')!r})"
+        return
+    with fresh_schema(request.getfixturevalue("postgres_server")) as url:
+        yield f"PostgresDb(db_url={url!r})"

@@ -160,7 +160,11 @@ class House:
 def house(
     folder: Path, db: str, *, program: str = PROGRAM, says: Mapping[str, Any] | None = None
 ) -> Iterator[House]:
-    """A database, a model that says ``script()`` or something else, and no process yet."""
+    """A database, a model that says ``script()`` or something else, and no process yet.
+
+    ``program`` has places for ``db``, ``model`` (an address), ``file`` (where calls are noted) and
+    ``version``.
+    """
     with ExitStack() as stack:
         model = stack.enter_context(scripted_openai(says or script()))
         yield House(folder, model, db, stack, program)
