@@ -40,6 +40,13 @@ SCRIPT = {
                 {"text": "It broke."},
             ],
         },
+        {
+            "match": "give",
+            "answers": [
+                {"tool_calls": [{"name": "give", "arguments": {"what": "7"}}]},
+                {"text": "It is given."},
+            ],
+        },
         {"match": "fail", "answers": [{"status": 400, "error": "bad request of $KEY"}]},
     ]
 }
@@ -70,9 +77,15 @@ def break_it(context: RunContext) -> str:
     raise ValueError(repr(vars(context) if hasattr(context, "__dict__") else context))
 
 
+@tool(approval="admin")
+def give(what: str, context: RunContext) -> str:
+    \"\"\"Give something away.\"\"\"
+    return repr(context) + repr(context.principal) + what
+
+
 agent_os = AgentOS(
     id="os",
-    agents=[Agent(id="one", model=OpenAIChat(id="gpt-test"), tools=[look, break_it])],
+    agents=[Agent(id="one", model=OpenAIChat(id="gpt-test"), tools=[look, break_it, give])],
     db=SqliteDb("os.db"),
     authorization=True,
     telemetry=Telemetry(),
@@ -146,10 +159,33 @@ def parts(token: str) -> list[str]:
     return [token, token.rsplit(".", 1)[-1]]
 
 
+def pauses(client: Client, user: str, approver: str) -> None:
+    """Runs that wait to be approved, in the foreground and durable, and go on."""
+    run = "/agents/one/runs"
+    for background in ("false", "true"):
+        form = {"message": "give 7", "stream": "true", "background": background}
+        said = client.call("POST", run, data=form, headers=bearer(user))
+        assert "RunPaused" in said.text
+        found = client.call("GET", "/approvals?status=pending", headers=bearer(approver))
+        (approval,) = found.json()["data"]
+        path = f"/approvals/{approval['id']}/resolve"
+        for token, status in ((user, 403), (approver, 200), (approver, 409)):
+            decision = client.call("POST", path, json={"status": "approved"}, headers=bearer(token))
+            assert decision.status_code == status
+        path = f"{run}/{approval['run_id']}"
+        if background == "false":
+            client.call("POST", f"{path}/continue", headers=bearer(user))
+        ended = client.call("POST", f"{path}/resume", headers=bearer(user))
+        assert "It is given." in ended.text
+
+
 def a_full_run(client: Client) -> list[str]:
     """Everything that the server does, with secrets of every kind; answers the secrets."""
     admin = TOKENS.token("ada", scopes=("agent_os:admin",), iss="https://one.test")
     user = TOKENS.token("uma", scopes=("agents:run", "sessions:read"), iss="https://one.test")
+    approver = TOKENS.token(
+        "bob", scopes=("approvals:read", "approvals:write"), iss="https://one.test"
+    )
     poor = TOKENS.token("pia", scopes=("config:read",), iss="https://one.test")
     late = TOKENS.token("uma", iss="https://one.test", exp=1)
     forged = TokenFactory(fresh_key=True).token("uma", iss="https://one.test")
@@ -159,6 +195,7 @@ def a_full_run(client: Client) -> list[str]:
         for stream in ("true", "false"):
             form = {"message": message, "stream": stream, "session_id": "s1"}
             assert client.call("POST", run, data=form, headers=bearer(user)).status_code == 200
+    pauses(client, user, approver)
     client.call("GET", "/sessions/s1/runs", headers=bearer(user))
     for token in (poor, late, forged, by_secret, user[:-4]):
         client.call("POST", run, data={"message": "hi"}, headers=bearer(token))
@@ -185,7 +222,7 @@ def a_full_run(client: Client) -> list[str]:
     client.call("POST", run, data={"message": "hi"}, headers=bearer(account["token"]))
     client.call("GET", "/audit?limit=500", headers=bearer(admin))
     client.call("GET", "/telemetry/metrics", headers=bearer(admin))
-    tokens = [admin, user, poor, late, forged, by_secret]
+    tokens = [admin, user, approver, poor, late, forged, by_secret]
     betraying = [part for token in tokens for part in parts(token)]
     return [*betraying, account["token"], API_KEY, AUDIT_KEY, HMAC_SECRET]
 
