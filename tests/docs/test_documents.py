@@ -30,6 +30,24 @@ SCRIPT = {
             ],
         },
         {
+            "match": "money back",
+            "answers": [
+                {
+                    "tool_calls": [
+                        {"name": "refund", "arguments": {"order_id": 7, "amount": 30}},
+                    ]
+                },
+                {"text": "The money is on its way."},
+            ],
+        },
+        {
+            "match": "cancel order",
+            "answers": [
+                {"tool_calls": [{"name": "cancel_order", "arguments": {"order_id": 9}}]},
+                {"text": "Order 9 is cancelled."},
+            ],
+        },
+        {
             "match": "count to a thousand",
             "answers": [{"text": "one, two, " * 500, "pause_seconds": 0.1}],
         },

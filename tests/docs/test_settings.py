@@ -64,6 +64,7 @@ def test_limits_of_durable_runs_are_stated_as_they_are(kind: type[RunQueue | Hea
         ("durability.md", f"`shutdown_grace_seconds` ({Settings().shutdown_grace_seconds:g})"),
         ("durability.md", f"`events_kept_seconds` ({Settings().events_kept_seconds:g})"),
         ("durability.md", f"`authority_ttl` ({AuthorizationConfig().authority_ttl.days} days)"),
+        ("approvals.md", f"`authority_ttl` ({AuthorizationConfig().authority_ttl.days} days)"),
         ("schedules.md", f"`Settings(max_schedules={Settings().max_schedules})`"),
         ("schedules.md", f"`authority_ttl` ({AuthorizationConfig().authority_ttl.days} days)"),
         ("authorization.md", ", ".join(f"`{scope}`" for scope in DEFAULT_SCOPES)),
