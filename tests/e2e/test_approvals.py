@@ -158,6 +158,27 @@ def test_a_run_that_is_cancelled_while_it_is_approved_is_one_or_the_other(
             assert stands["status"] == ("cancelled" if approved.status_code == 409 else "approved")
 
 
+def test_what_is_approved_for_somebody_who_was_revoked_is_not_done(
+    tmp_path: Path, shared_db: str
+) -> None:
+    with office(tmp_path, shared_db, replicas=2) as at:
+        first, second = at.replicas
+        runs = [at.begin(first, "refund", durable=durable) for durable in (False, True)]
+        revoked = at.ask(first, "admin", "POST", "/revocations", json={"subject": "uma"})
+        assert revoked.status_code == 201, revoked.text
+        until(lambda: at.ask(second, "uma", "GET", "/agents").status_code == 401, "the revocation")
+        for run in runs:
+            approve(at, second, run)
+        waits, ended = runs
+        # Another one than Uma may see it, and go on with it: that gives it no other authority.
+        path = f"/agents/clerk/runs/{waits['run_id']}/continue"
+        at.ask(second, "admin", "POST", path, data={"stream": "false"})
+        for run in (waits, ended):
+            found = at.reached(second, run, "CANCELLED", who="admin")
+            assert found["error_type"] == "revoked"
+            assert at.calls(run) == []
+
+
 def approve(at: Office, replica: Replica, run: dict[str, Any]) -> None:
     """Have Ada approve the one call that a run waits with."""
     (approval,) = at.approvals(replica, run)

@@ -322,3 +322,16 @@ async def test_a_run_that_was_cancelled_while_it_waited_is_told_to_its_end() -> 
         frames = await read(await source_of(worker, db, logs=logs))
         assert names(frames)[-2:] == ["RunPaused", "RunCancelled"]
         assert [event["id"] for event in events(frames)] == list(range(len(frames)))
+
+
+async def test_what_was_told_before_a_pause_and_is_kept_no_longer_is_a_gap() -> None:
+    db = InMemoryDb()
+    worker = Worker(asking_twice(), db=db)
+    await (await worker.begin())
+    told_before = len(worker.engine.stored["r"].frames)
+    await approve(worker, db)
+    del worker.engine.stored["r"]
+    source = await source_of(worker, db, logs=RunLogs())
+    gap, *rest = [piece async for piece in source.follow(idle_seconds=15.0)]
+    assert gap == Gap(0, told_before)
+    assert b"".join(piece for piece in rest if isinstance(piece, bytes)).count(b"RunPaused") == 2

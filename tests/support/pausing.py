@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,7 +108,7 @@ SCRIPT = {
 }
 
 
-_SCOPES = {"uma": ("agents:run",)}
+_SCOPES = {"uma": ("agents:run",), "admin": ("agent_os:admin",)}
 _APPROVES = ("approvals:read", "approvals:write")
 
 
@@ -127,6 +127,7 @@ class Office:
 
     house: House
     tokens: TokenFactory
+    _token_of: dict[str, str] = field(default_factory=dict)
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -154,8 +155,10 @@ class Office:
         self, at: Replica, who: str, method: str, path: str, **given: Any
     ) -> Iterator[httpx.Response]:
         """The answer as it comes; whoever asks has left at the end of the block."""
-        token = self.tokens.token(who, scopes=_SCOPES.get(who, _APPROVES))
-        headers = {"Authorization": f"Bearer {token}"}
+        if who not in self._token_of:
+            # One each: a revocation counts for what was issued before.
+            self._token_of[who] = self.tokens.token(who, scopes=_SCOPES.get(who, _APPROVES))
+        headers = {"Authorization": f"Bearer {self._token_of[who]}"}
         with httpx.stream(
             method, f"{at.url}{path}", headers=headers, timeout=DEADLINE_SECONDS, **given
         ) as answer:
@@ -168,17 +171,19 @@ class Office:
         assert asked.status_code == (202 if durable else 200), asked.text
         return self.reached(at, asked.json(), "PAUSED")
 
-    def run(self, at: Replica, run: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, at: Replica, run: Mapping[str, Any], *, who: str = "uma") -> dict[str, Any]:
         """The run as it stands now."""
         path = f"/agents/clerk/runs/{run['run_id']}?session_id={run['session_id']}"
-        found = self.ask(at, "uma", "GET", path)
+        found = self.ask(at, who, "GET", path)
         assert found.status_code == 200, found.text
         return dict(found.json())
 
-    def reached(self, at: Replica, run: Mapping[str, Any], *status: str) -> dict[str, Any]:
+    def reached(
+        self, at: Replica, run: Mapping[str, Any], *status: str, who: str = "uma"
+    ) -> dict[str, Any]:
         """The run, once it has that status, or one of those."""
-        until(lambda: self.run(at, run)["status"] in status, f"{status} of {run}")
-        return self.run(at, run)
+        until(lambda: self.run(at, run, who=who)["status"] in status, f"{status} of {run}")
+        return self.run(at, run, who=who)
 
     def ended(self, at: Replica, run: Mapping[str, Any]) -> dict[str, Any]:
         """The run, once it has ended."""
