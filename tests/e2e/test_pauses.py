@@ -134,6 +134,25 @@ def test_a_foreground_run_ends_with_the_process_that_went_on_with_it(
         assert [call.tool for call in at.calls(run)] == ["pay", "report"]
 
 
+def test_a_durable_run_that_its_owner_let_go_on_outlives_the_process_that_works_on_it(
+    tmp_path: Path, shared_db: str
+) -> None:
+    with office(tmp_path, shared_db, replicas=2) as at:
+        run = at.begin(at.replicas[0], "pay, then report", durable=True)
+        accepted = at.go_on(at.replicas[1], run, yes("pay-1"), background="true")
+        assert accepted.status_code == 202
+        until(lambda: "report" in [call.tool for call in at.calls(run)], "its report")
+        at.house.kill(at.where(at.calls(run)[-1].pid))
+        at.open()
+        ended = at.reached(at.replicas[0], run, "COMPLETED")
+        assert ended["content"] == ANSWER
+        # What was confirmed and done is stored: it is not done again.
+        assert [call.tool for call in at.calls(run)] == ["pay", "report", "report"]
+        events = at.events(at.replicas[0], run)
+    assert indices(events) == list(range(len(events)))
+    assert names(events)[-1] == "RunCompleted"
+
+
 def leave_it_at_its_report(at: Office, run: dict[str, Any]) -> None:
     """Have the second process go on with a run, without waiting for what it comes to."""
     form = {"tools": '[{"tool_call_id": "pay-1", "confirmed": true}]', "stream": "true"}
