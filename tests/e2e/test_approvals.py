@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pausing import ANSWER, Office, at_once, office, statuses, until
+from tests.support.pausing import ANSWER, Office, at_once, office, statuses, until, yes
 from tests.support.survival import Replica
 
 ROUNDS = 5
@@ -44,6 +44,22 @@ def test_a_foreground_run_waits_for_its_owner_when_it_is_approved(
         assert at.go_on(second, run).json()["status"] == "COMPLETED"
         (call,) = at.calls(run)
         assert at.where(call.pid) is second
+
+
+def test_a_durable_run_that_waits_for_its_owner_too_goes_on_when_both_have_decided(
+    tmp_path: Path, shared_db: str
+) -> None:
+    with office(tmp_path, shared_db, replicas=2) as at:
+        first, second = at.replicas
+        run = at.begin(first, "pay and refund", durable=True)
+        early = at.go_on(first, run, yes("pay-1"))
+        assert (early.status_code, "refund-1" in early.text) == (409, True)
+        approve(at, second, run)
+        late = at.go_on(first, run)
+        assert (late.status_code, "pay-1" in late.text) == (409, True)
+        assert (at.run(second, run)["status"], at.calls(run)) == ("PAUSED", [])
+        assert at.go_on(second, run, yes("pay-1")).json()["status"] == "COMPLETED"
+        assert sorted(tools(at, run)) == ["pay", "refund"]
 
 
 def test_an_approval_outlives_the_process_that_asked_for_it(tmp_path: Path, shared_db: str) -> None:

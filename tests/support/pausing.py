@@ -97,6 +97,7 @@ SCRIPT = {
         {"match": message, "answers": [*turns, {"text": ANSWER}]}
         for message, turns in (
             ("pay, then report", (_calls("pay-1"), _calls("report-1"))),
+            ("pay and refund", (_calls("pay-1", "refund-1"),)),
             ("pay twice", (_calls("pay-1"), _calls("pay-2"))),
             ("pay", (_calls("pay-1"),)),
             ("refund, then report", (_calls("refund-1"), _calls("report-1"))),
