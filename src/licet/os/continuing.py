@@ -29,7 +29,7 @@ from licet.runs.log import EventLog
 from licet.runs.snapshot import StoredRequest, principal_of
 
 
-class UndecidedError(ConflictError):
+class WaitsStillError(ConflictError):
     """Calls of the run wait still; the message names them."""
 
     code = "undecided"
@@ -74,13 +74,13 @@ async def go_on(server: Server, asked: Paused) -> Response:
 
 def _undecided(
     waiting: Sequence[ToolExecution], approvals: Sequence[ApprovalRecord]
-) -> UndecidedError:
+) -> WaitsStillError:
     now_us = time.time_ns() // 1000
     names = ", ".join(f"{t.tool_name} ({t.tool_call_id}): {t.waits_for}" for t in waiting)
     told = f"The run waits still. Undecided: {names}"
     if any(each.has_expired(now_us=now_us) for each in approvals):
         told += ". An approval has expired, and cannot be given any more: cancel the run"
-    return UndecidedError(told)
+    return WaitsStillError(told)
 
 
 async def _durable(server: Server, asked: Paused, output: RunOutput) -> Response:
