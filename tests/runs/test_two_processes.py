@@ -19,8 +19,8 @@ from licet.agent.output import RunOutput
 from licet.db.records import RunStatus
 from licet.db.sqlite import SqliteDb
 from licet.db.work_records import QueueLimits
+from licet.runs.dbos_values import JsonSerializer
 from licet.runs.engine import Batch
-from licet.runs.engine_values import JsonSerializer
 from tests.support.durable import EVERYTHING, asked, events
 from tests.support.durable_program import TOOL_CALLS, runs_of
 from tests.support.process import Process, running

@@ -330,7 +330,7 @@ def _prepare(database: StepsDatabase, executor_id: str) -> DBOS:
     """Set the library up."""
     from dbos import DBOS, DBOSConfig, _dbos, _serialization
 
-    from licet.runs.engine_values import JsonSerializer, NothingPickled
+    from licet.runs.dbos_values import JsonSerializer, NothingPickled
 
     if _dbos._dbos_global_instance is not None:  # noqa: SLF001 - a second one would be the first
         raise ConfigurationError(

@@ -15,8 +15,8 @@ from licet.agent.steps import KeptError
 from licet.db.sqlite import SqliteDb
 from licet.errors import ModelError, StorageError
 from licet.runs.dbos_engine import DbosEngine
+from licet.runs.dbos_values import JsonSerializer, NothingPickled
 from licet.runs.engine import Batch, WorkflowState
-from licet.runs.engine_values import JsonSerializer, NothingPickled
 from tests.support.dbos import db, ended, idle, launched, rows
 
 __all__ = ["db"]
