@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pausing import Office, office
-from tests.support.postgres import ROLE, ROW_ROLE, fresh_schema, postgres_server
+from tests.support.postgres import ROLE, ROW_ROLE, fresh_database, postgres_server
 
 __all__ = ["at", "postgres_server", "shared_db"]
 
@@ -42,5 +42,5 @@ def _database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     server = request.getfixturevalue("postgres_server")
     # Each statement is held to the rows that it may reach.
     server.create_role_within(ROW_ROLE, member=ROLE)
-    with fresh_schema(server) as url:
+    with fresh_database(server) as url:
         yield f"PostgresDb(db_url={url!r}, row_level_security=True)"

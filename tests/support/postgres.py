@@ -73,6 +73,21 @@ def fresh_schema(server: EmbeddedPostgres) -> Iterator[str]:
 
 
 @contextmanager
+def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """A database of its own, in which what is built does not wait for others' transactions."""
+    name = f"d{uuid.uuid4().hex}"
+    with connected(server, "postgres") as connection:
+        connection.execute(
+            SQL("CREATE DATABASE {} OWNER {}").format(Identifier(name), Identifier(ROLE))
+        )
+    try:
+        yield server.url(ROLE, database=name)
+    finally:
+        with connected(server, "postgres") as connection:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@contextmanager
 def connected(
     server: embedded.EmbeddedPostgres, role: str = ROLE
 ) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
