@@ -37,7 +37,7 @@ async def test_all_sessions_are_listed_the_newest_run_first(db: Db) -> None:
 
 async def test_everything_but_the_body_is_known(db: Db) -> None:
     record = await enqueued(db, "s", run_id="r", component_id="a", user_id="u", at=7)
-    await claimed(db, "e", now_us=9)
+    await claimed(db, "e", agent_ids=("a",), now_us=9)
     (head,) = await db.store(ADMIN).recent_runs(RecentRuns())
     assert head == RunHead(
         owner="alice",

@@ -1,14 +1,39 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from licet.errors import ConfigurationError
 from licet.telemetry.providers import Providers, Receiver, receiver, resource
-from tests.support.otlp import otlp_receiver
+from tests.support.otlp import Received, otlp_receiver
 
 BASE = "http://collector:4318"
 NAMED = {"OTEL_EXPORTER_OTLP_ENDPOINT": BASE}
+
+
+@pytest.fixture
+def received() -> Iterator[Received]:
+    """What a receiver gets."""
+    with otlp_receiver() as receiving:
+        yield receiving
+
+
+@pytest.fixture
+def make(received: Received) -> Iterator[Callable[..., Providers]]:
+    """Makes providers. Their threads end with the test: a process of a server ends as a whole."""
+    made: list[Providers] = []
+
+    def providers(**given: Any) -> Providers:
+        made.append(Providers(resource("parcels", "1"), **given))
+        return made[-1]
+
+    yield providers
+    for each in made:
+        each.traces.shutdown()
+        each.meters.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -53,9 +78,9 @@ def test_the_environments_words_go_before(monkeypatch: pytest.MonkeyPatch) -> No
     assert (attributes["service.version"], attributes["deployment"]) == ("9", "blue")
 
 
-def test_nothing_is_sent_before_the_server_serves() -> None:
+def test_nothing_is_sent_before_the_server_serves(make: Callable[..., Providers]) -> None:
     exporter = InMemorySpanExporter()
-    providers = Providers(resource("parcels", "1"), span_exporters=[exporter])
+    providers = make(span_exporters=[exporter])
     tracer = providers.traces.get_tracer("test")
     tracer.start_span("before").end()
     providers.open()
@@ -65,16 +90,13 @@ def test_nothing_is_sent_before_the_server_serves() -> None:
     assert [span.name for span in exporter.get_finished_spans()] == ["while"]
 
 
-def test_both_signals_reach_a_receiver() -> None:
-    with otlp_receiver() as received:
-        providers = Providers(
-            resource("parcels", "1"),
-            spans=receiver("traces", received.url),
-            metrics=receiver("metrics", received.url),
-        )
-        providers.open()
-        providers.traces.get_tracer("test").start_span("a span").end()
-        providers.meters.get_meter("test").create_counter("a.number").add(1)
-        providers.flush()
-        assert [(span.name, span.service) for span in received.spans] == [("a span", "parcels")]
-        assert received.metrics == {"a.number"}
+def test_both_signals_reach_a_receiver(received: Received, make: Callable[..., Providers]) -> None:
+    providers = make(
+        spans=receiver("traces", received.url), metrics=receiver("metrics", received.url)
+    )
+    providers.open()
+    providers.traces.get_tracer("test").start_span("a span").end()
+    providers.meters.get_meter("test").create_counter("a.number").add(1)
+    providers.flush()
+    assert [(span.name, span.service) for span in received.spans] == [("a span", "parcels")]
+    assert received.metrics == {"a.number"}
