@@ -59,7 +59,7 @@ def test_so_many_work_at_once_in_all(tmp_path: Path, queue: RunQueue) -> None:
         )
         place.hold("0").opened.set()
         assert place.ended(runs[0]).status == "COMPLETED"
-        wait_for(lambda: place.status(runs[2]) == "RUNNING", "the third to follow")
+        wait_for(lambda: place.asked["hold 2 one"] == 1, "the third to follow")
         place.open_all()
         for run in runs:
             assert place.ended(run).status == "COMPLETED"
