@@ -14,7 +14,7 @@ UNTRACED := tests/attack tests/docs tests/e2e
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests soak compat audited durable tokens rates lock format clean
+.PHONY: help demo test lint types imports tests soak compat bench bench-smoke lock format clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,17 +51,11 @@ soak: $(VENV)/.installed  ## what takes minutes: providers that are away, proces
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
 	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python
 
-audited: $(VENV)/.installed  ## what a decision and its audit record cost, beside a public route
-	$(BIN)/python -m benchmarks.audited
+bench: $(VENV)/.installed $(COMPAT)/.installed  ## beside AgentOS and the limit, into benchmarks/RESULTS.md; or SUITES="…", printed
+	$(BIN)/python -m benchmarks --peer-python=$(COMPAT)/bin/python $(or $(SUITES),--write)
 
-durable: $(VENV)/.installed  ## what durability costs, beside runs in the foreground
-	$(BIN)/python -m benchmarks.durable
-
-tokens: $(VENV)/.installed  ## what verifying a token costs, beside jwt.decode
-	$(BIN)/python benchmarks/tokens.py
-
-rates: $(VENV)/.installed $(COMPAT)/.installed  ## requests a second, beside AgentOS on the same machine
-	$(BIN)/python benchmarks/rates.py --peer-python=$(COMPAT)/bin/python
+bench-smoke: $(VENV)/.installed  ## within a minute: has something become much slower?
+	$(BIN)/python -m benchmarks.smoke
 
 $(COMPAT)/.installed: requirements/compat.txt
 	$(PYTHON) -m venv $(COMPAT)

@@ -1,1 +1,1 @@
-"""Measurements, each a program of its own."""
+"""Measurements beside AgentOS and beside the limit: ``python -m benchmarks``; see README.md."""

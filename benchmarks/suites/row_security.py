@@ -1,14 +1,12 @@
-"""What PostgreSQL's row-level security costs: the same calls with it and without, A B A B.
+"""What PostgreSQL's row-level security costs: the same calls with it and without.
 
 Both sides have a schema of their own on one embedded server, which syncs its disk as it does for
 users. Each owner has a number of sessions with a run each; every round begins and saves runs for
-all of them at once, then asks one question after the other. The last column is the median of the
-rounds' ratios.
+all of them at once, then asks one question after the other.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import shutil
 import statistics
@@ -19,11 +17,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.finding import OURS, Finding
+from benchmarks.stage import Conditions
 from licet.db.base import Access
 from licet.db.embedded import EmbeddedPostgres
 from licet.db.postgres import PostgresDb
 from licet.db.records import RunQuery, RunRecord, RunStatus, Saving, SessionQuery, SessionRecord
 
+OWNERS, SESSIONS, QUESTIONS = 100, 20, 300
+WITHOUT = "without"
 ROLE, ROW_ROLE = "bench", "bench_rows"
 BODY = b'{"content": "%s"}' % (b"x" * 2000)
 
@@ -130,7 +132,7 @@ async def one_by_one(
     return statistics.median(waited) * 1e6
 
 
-async def measure(
+async def compared(
     sides: Sequence[PostgresDb], *, rounds: int, owners: int, sessions: int, questions: int
 ) -> list[list[Costs]]:
     """The costs of each side in each round. A first round of both is not counted."""
@@ -146,24 +148,26 @@ async def measure(
     return found
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9, help="A B A B …")
-    parser.add_argument("--owners", type=int, default=100)
-    parser.add_argument("--sessions", type=int, default=20, help="of each owner")
-    parser.add_argument("--questions", type=int, default=300, help="of each kind, one by one")
-    chosen = parser.parse_args()
+def measure(conditions: Conditions) -> Sequence[Finding]:
+    """Microseconds a call. Nothing is asked of them: what it costs is for users to weigh."""
     with two_sides() as sides:
-        without, guarded = asyncio.run(measure(sides, **vars(chosen)))
-    print(f"microseconds a call, median of {chosen.rounds} rounds")
-    print(f"{'':26}{'without':>10}{'with':>10}{'ratio':>8}")
-    for name in without[0]:
-        pairs = [(a[name], b[name]) for a, b in zip(without, guarded, strict=True)]
-        plain, bound = (statistics.median(side) for side in zip(*pairs, strict=True))
-        ratio = statistics.median(b / a for a, b in pairs)
-        print(f"{name:26}{plain:10.0f}{bound:10.0f}{ratio:8.2f}")
-
-
-if __name__ == "__main__":
-    main()
+        without, guarded = asyncio.run(
+            compared(
+                sides,
+                rounds=conditions.rounds,
+                owners=conditions.scaled(OWNERS, least=3),
+                sessions=SESSIONS,
+                questions=conditions.scaled(QUESTIONS, least=10),
+            )
+        )
+    return [
+        Finding(
+            what=f"row-level security, {call}",
+            unit="µs",
+            figures={
+                WITHOUT: [costs[call] for costs in without],
+                OURS: [costs[call] for costs in guarded],
+            },
+        )
+        for call in without[0]
+    ]

@@ -1,0 +1,64 @@
+"""A server that answers exactly what a test tells it to, when it tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Scripted:
+    """Where it is, and what it was asked."""
+
+    port: int = 0
+    asked: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def scripted(answer: Answer) -> Iterator[Scripted]:
+    """Serve in a thread; ``answer`` is called with the head of each request."""
+    server, ready, ended = Scripted(), threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except (asyncio.IncompleteReadError, ConnectionError):
+                break
+            server.asked.append(head)
+            await answer(head, writer)
+        writer.close()
+
+    async def serve() -> None:
+        listening = await asyncio.start_server(connected, "127.0.0.1", 0)
+        server.port = listening.sockets[0].getsockname()[1]
+        ready.set()
+        await ended.wait()
+        listening.close()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)
+        loop.close()
+
+
+def plain(body: bytes, status: int = 200) -> bytes:
+    """A whole answer."""
+    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+def chunked(*pieces: bytes) -> bytes:
+    """The same in chunks."""
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
