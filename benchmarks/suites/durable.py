@@ -7,15 +7,14 @@ The model answers at once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
 
 from benchmarks.calls import http_request
+from benchmarks.client import Once, ask
 from benchmarks.finding import OURS, Finding, Must, in_turn
-from benchmarks.load import Once, ask, drive, run
 from benchmarks.stage import DATABASES, Conditions, Database, Stage
 
 STEPS_MORE = 6
@@ -92,36 +91,21 @@ class Client:
 
     def run_ms(self, agent: str, message: str) -> float:
         """One run, from the request to its answer."""
-        request = self._request(agent, {"message": message, "stream": "false"})
-        began = time.perf_counter()
-        status, body = ask(self._port, request)
-        took_ms = (time.perf_counter() - began) * 1000
-        assert status == 200, (status, body)
-        answered = msgspec.json.decode(body)
-        assert (answered["status"], answered["content"]) == ("COMPLETED", "done"), body
-        return took_ms
+        answer = self._ask(agent, {"message": message, "stream": "false"})
+        run = msgspec.json.decode(answer.body)
+        assert (run["status"], run["content"]) == ("COMPLETED", "done"), answer.body
+        return answer.took_seconds * 1000
 
     def first_event_ms(self) -> float:
         """From the request for a run in the background to the first of its events."""
         form = {"message": "plain", "stream": "true", "background": "true"}
-        first = FirstPiece(self._request("plain", form))
-        began = time.perf_counter()
-        run(drive(self._port, [first]))
-        assert first.status == 200, (first.status, first.body)
-        assert first.body.startswith(b"event: RunStarted\n"), first.body
-        assert b"event: RunCompleted\n" in first.body, first.body
-        return (first.at - began) * 1000
+        answer = self._ask("plain", form)
+        assert answer.body.startswith(b"event: RunStarted\n"), answer.body
+        assert b"event: RunCompleted\n" in answer.body, answer.body
+        return answer.first_seconds * 1000
 
-    def _request(self, agent: str, form: dict[str, str]) -> bytes:
-        return http_request("POST", f"/agents/{agent}/runs", token=self._token, form=form)
-
-
-class FirstPiece(Once):
-    """One answer, and when its first piece came."""
-
-    at = 0.0
-
-    def piece(self, data: bytes) -> None:
-        """Look at the clock for the first one."""
-        self.at = self.at or time.perf_counter()
-        super().piece(data)
+    def _ask(self, agent: str, form: dict[str, str]) -> Once:
+        path = f"/agents/{agent}/runs"
+        answer = ask(self._port, http_request("POST", path, token=self._token, form=form))
+        assert answer.status == 200, (answer.status, answer.body)
+        return answer

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks.calls import StreamedRun
+from benchmarks.client import drive, run
 from benchmarks.finding import Finding, Must, in_turn, percentile
-from benchmarks.load import drive, run
 from benchmarks.stage import Conditions, Stage
 from benchmarks.streams import TimedStream
 from benchmarks.suites.streamed_runs import PROXY

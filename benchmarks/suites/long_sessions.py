@@ -6,13 +6,12 @@ One session is made long. Then the next run of that and the tenth run of a new o
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks.calls import Run, http_request
+from benchmarks.client import ask
 from benchmarks.finding import OURS, Finding, Must, in_turn
-from benchmarks.load import ask
 from benchmarks.stage import DATABASES, TOKENS, Conditions, Database, Stage
 
 RUNS = 1000
@@ -64,12 +63,9 @@ class Session:
     def run_ms(self, session_id: str) -> float:
         """How long one more run of a session takes."""
         form = {"message": "hello", "stream": "false", "session_id": session_id}
-        request = http_request("POST", self._path, token=self._token, form=form)
-        began = time.perf_counter()
-        answer = ask(self._port, request)
-        took_seconds = time.perf_counter() - began
-        self._run.check(*answer)
-        return took_seconds * 1000
+        answer = ask(self._port, http_request("POST", self._path, token=self._token, form=form))
+        self._run.check(answer.status, answer.body)
+        return answer.took_seconds * 1000
 
     def tenth_run_ms(self, session_id: str) -> float:
         """How long the tenth run of a new session takes."""

@@ -1,7 +1,7 @@
 """A million sessions in the database: one user's list, and a session that is somebody else's.
 
 Both are asked of a server whose database holds a hundredth as many, too. Every user has as many
-sessions in either, spread over the whole table: what grows is what others have.
+sessions in either, spread over the whole table: what grows is what others have. One client asks.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ SESSIONS_A_USER = 100
 PAGE = 20
 USER, OTHER = 7, 8
 MOST_MS, MOST_GROWTH = 10.0, 1.5
+ADMIN = "an administrator's list of one user"
 
-_COLUMNS = """INSERT INTO licet_sessions
+_INSERT = """INSERT INTO licet_sessions
 (owner, session_id, session_type, component_id, user_id, first_input, session_state,
  created_at_us, updated_at_us)
 SELECT 'default|user-' || (n % {users}), 'session-' || n, 'agent', 'bench',
@@ -71,9 +72,6 @@ def _measured(conditions: Conditions, database: Database) -> Sequence[Finding]:
     ]
 
 
-ADMIN = "an administrator's list of one user"
-
-
 def _sides(few: int, many: int) -> Sequence[tuple[str, int]]:
     return ((f"{few:,} sessions", few), (OURS, many))
 
@@ -96,7 +94,7 @@ def _p95_ms(server: Server, call: Call, conditions: Conditions) -> float:
 def _filled(stage: Stage, database: Database, rows: int) -> Server:
     stored = stage.database(database)
     users = rows // SESSIONS_A_USER
-    insert = _COLUMNS.format(users=users)
+    insert = _INSERT.format(users=users)
     if database == "SQLite":
         _migrate(SqliteDb(db_file=stored["BENCH_SQLITE"]))
         with sqlite3.connect(stored["BENCH_SQLITE"]) as connection:

@@ -1,19 +1,21 @@
 """Many open streams at once, each at the pace of a real model; and what each takes of memory.
 
-The memory of a stream is what the process has grown by when all are open and about to end, divided
-by their number. The bare proxy shows what the machine and the load themselves add.
+They begin a hundred a second, and go on until all have been open together for the time that counts.
+The memory of a stream is what the process has grown by at the end of that, divided by their number.
+The bare proxy shows what the machine and the load themselves add.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.calls import StreamedRun
+from benchmarks.client import drive, run
 from benchmarks.finding import OURS, Finding, Must, in_turn, percentile
-from benchmarks.load import drive, run
 from benchmarks.process import Server
 from benchmarks.stage import Conditions, Stage
 from benchmarks.streams import TimedStream
@@ -22,6 +24,8 @@ from benchmarks.suites.streamed_runs import PROXY
 STREAMS = 500
 SECONDS = 30
 TOKENS_A_SECOND = 20
+APART_SECONDS = 0.0101
+"""No divisor of the time between two tokens: those of all streams lie between each other."""
 ROUNDS = 3
 
 
@@ -38,7 +42,8 @@ class Opened:
 def measure(conditions: Conditions) -> Sequence[Finding]:
     """Tokens lost, delays, and memory."""
     count = conditions.scaled(STREAMS, least=8)
-    tokens = conditions.scaled(SECONDS, least=2) * TOKENS_A_SECOND
+    seconds = conditions.scaled(SECONDS, least=2)
+    tokens = math.ceil((seconds + count * APART_SECONDS) * TOKENS_A_SECOND)
     with Stage(conditions) as stage:
         model = stage.model(tokens=tokens, tokens_a_second=TOKENS_A_SECOND)
         call = StreamedRun(token=stage.token(), tokens=tokens)
@@ -61,7 +66,7 @@ def measure(conditions: Conditions) -> Sequence[Finding]:
         }
         rounds = min(ROUNDS, conditions.rounds)
         found = in_turn(sides, rounds=rounds, warm=False)
-    what = f"{count} open streams, {TOKENS_A_SECOND} tokens/s each, {tokens // TOKENS_A_SECOND} s"
+    what = f"{count} open streams, {TOKENS_A_SECOND} tokens/s each, {seconds} s"
     return [
         Finding(
             what=f"{what}: {name}",
@@ -90,11 +95,9 @@ async def opened(server: Server, call: StreamedRun, *, count: int) -> Opened:
         AssertionError: an answer is not what it has to be. Lost tokens are counted.
     """
     before = server.memory()
-    # Their tokens lie between those of each other, as they do with people.
-    apart_seconds = 1 / TOKENS_A_SECOND / count
     streams = [TimedStream(call.request(), tokens=call.tokens) for _ in range(count)]
-    driving = asyncio.ensure_future(drive(server.port, streams, apart_seconds=apart_seconds))
-    await asyncio.sleep(call.tokens / TOKENS_A_SECOND * 0.95)
+    driving = asyncio.ensure_future(drive(server.port, streams, apart_seconds=APART_SECONDS))
+    await asyncio.sleep(call.tokens / TOKENS_A_SECOND * 0.97)
     after = server.memory()
     await driving
     return Opened(

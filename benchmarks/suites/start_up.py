@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.calls import StreamedRun
+from benchmarks.client import ask
 from benchmarks.finding import OURS, PEER, Finding, Must, in_turn
-from benchmarks.load import ask
 from benchmarks.process import Server
 from benchmarks.stage import TOKENS, Conditions, Stage
 
@@ -49,7 +49,8 @@ def measure(conditions: Conditions) -> Sequence[Finding]:
         def started(python: str, package: str, start: Callable[[], Server]) -> Started:
             server = start()
             try:
-                call.check(*ask(server.port, call.request()))
+                answer = ask(server.port, call.request())
+                call.check(answer.status, answer.body)
                 memory = server.memory()
             finally:
                 stage.end(server)

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from benchmarks.calls import Get
-from benchmarks.load import ask, load
+from benchmarks.client import ask
+from benchmarks.load import load
 from tests.benchmarks.scripted import chunked, plain, scripted
 
 
@@ -84,4 +85,19 @@ def test_a_body_in_chunks_is_whole() -> None:
             await writer.drain()
 
     with scripted(in_pieces) as server:
-        assert ask(server.port, b"GET / HTTP/1.1\r\n\r\n") == (200, b"one, two")
+        answer = ask(server.port, b"GET / HTTP/1.1\r\n\r\n")
+    assert (answer.status, answer.body) == (200, b"one, two")
+
+
+def test_the_first_piece_and_the_end_of_an_answer_are_timed_from_the_request() -> None:
+    async def slowly(_head: bytes, writer: asyncio.StreamWriter) -> None:
+        first, last = chunked(b"one, "), chunked(b"two")
+        await asyncio.sleep(0.02)
+        writer.write(first.removesuffix(b"0\r\n\r\n"))
+        await asyncio.sleep(0.03)
+        writer.write(last.partition(b"\r\n\r\n")[2])
+
+    with scripted(slowly) as server:
+        answer = ask(server.port, b"GET / HTTP/1.1\r\n\r\n")
+    assert answer.body == b"one, two"
+    assert 0.02 <= answer.first_seconds <= answer.took_seconds - 0.03
