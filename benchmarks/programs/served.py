@@ -26,18 +26,16 @@ def database() -> Any:
     return of("db.postgres", "PostgresDb")(db_url=os.environ["BENCH_POSTGRES"])
 
 
-db = database()
 agent = of("agent", "Agent")(
     id="bench",
     name="Bench",
     model=of("models.openai", "OpenAIChat")(id="gpt-4o"),
-    db=db,
+    db=database(),
     add_history_to_context=True,
 )
 agent_os = of("os", "AgentOS")(
     id="bench-os",
     agents=[agent],
-    db=db,
     authorization=True,
     authorization_config=of("os.config", "AuthorizationConfig")(
         verification_keys=[os.environ["BENCH_PUBLIC_KEY"]], algorithm="RS256"
