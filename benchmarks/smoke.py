@@ -19,7 +19,7 @@ from benchmarks.suites import audited, list_agents, streamed_runs, tokens
 
 CONDITIONS = Conditions(seconds=0.6, rounds=3, scale=0.05)
 LIST = Must(beside=list_agents.ROUTE, at_least=0.3)
-STREAMED = Must(beside=streamed_runs.BY_EVENT, at_least=0.2)
+STREAMED = Must(beside=streamed_runs.BY_EVENT, at_least=0.15)
 AUDITED = Must(beside=audited.PUBLIC, at_least=0.55)
 TOKENS = Must(beside=tokens.PYJWT, at_most=2.2)
 
