@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from benchmarks.chart import chart
@@ -19,18 +20,20 @@ FOLDER = Path(__file__).parent
 def main() -> int:
     """Measure; 1 when a suite failed, or something that must hold did not."""
     chosen = _arguments()
+    # Servers have folders of their own. Not resolved: an environment's interpreter is a link.
+    peer_python = str(Path(chosen.peer_python).absolute()) if chosen.peer_python else None
     conditions = Conditions(
         seconds=chosen.seconds,
         rounds=chosen.rounds,
         scale=chosen.scale,
-        peer_python=chosen.peer_python,
+        peer_python=peer_python,
     )
     results = Results(
         command=f"python -m benchmarks --seconds {chosen.seconds:g} --rounds {chosen.rounds} "
         f"--scale {chosen.scale:g}",
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         machine=machine(),
-        versions=versions(chosen.peer_python),
+        versions=versions(peer_python),
     )
     for name in chosen.suites or SUITES:
         _say(f"{name} …")
@@ -38,7 +41,7 @@ def main() -> int:
             found = SUITES[name](conditions)
         except Exception as error:  # noqa: BLE001 - the others are measured all the same
             results.failures[name] = f"{type(error).__name__}: {error}"
-            _say(f"{name} failed: {results.failures[name]}")
+            _say(f"{name} failed:\n{traceback.format_exc()}")
         else:
             results.findings += found
             _say("\n".join(table(found)))

@@ -24,7 +24,7 @@ def chart(findings: Sequence[Finding], *, title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
         f"<title>{escape(title)}</title>",
-        "<style>text { font: 14px sans-serif }</style>",
+        '<g font-family="sans-serif" font-size="14">',
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
         f'<text x="12" y="24" font-weight="bold">{escape(title)}</text>',
     ]
@@ -36,4 +36,4 @@ def chart(findings: Sequence[Finding], *, title: str) -> str:
             f'<rect x="{_LABEL}" y="{y}" width="{scale:.0f}" height="20" fill="#c9a227"/>',
             f'<text x="{_LABEL + times * scale + 6:.0f}" y="{y + 15}">{times:.1f} ×</text>',
         ]
-    return "\n".join([*parts, "</svg>", ""])
+    return "\n".join([*parts, "</g>", "</svg>", ""])
