@@ -77,7 +77,9 @@ def route() -> Any:
     @app.get("/agents")
     async def agents() -> list[dict[str, Any]]:
         model = {"name": "OpenAIChat", "model": "gpt-4o", "provider": "OpenAI"}
-        return [{"id": "bench", "name": "Bench", "db_id": "bench", "model": model}]
+        history = {"add_history_to_context": True}
+        agent = {"id": "bench", "name": "Bench", "db_id": "sqlite-0123456789ab", "model": model}
+        return [{**agent, "sessions": history}]
 
     return app
 
