@@ -23,34 +23,36 @@ class Scripted:
 def scripted(answer: Answer) -> Iterator[Scripted]:
     """Serve in a thread; ``answer`` is called with the head of each request."""
     server, ready, ended = Scripted(), threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while not reader.at_eof():
-            try:
+        try:
+            while not reader.at_eof():
                 head = await reader.readuntil(b"\r\n\r\n")
-            except (asyncio.IncompleteReadError, ConnectionError):
-                break
-            server.asked.append(head)
-            await answer(head, writer)
-        writer.close()
+                server.asked.append(head)
+                await answer(head, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
 
     async def serve() -> None:
         listening = await asyncio.start_server(connected, "127.0.0.1", 0)
         server.port = listening.sockets[0].getsockname()[1]
+        loops.append(asyncio.get_running_loop())
         ready.set()
         await ended.wait()
         listening.close()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    # What is still connected at the end is closed by it.
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(10)
     try:
         yield server
     finally:
-        loop.call_soon_threadsafe(ended.set)
+        loops[0].call_soon_threadsafe(ended.set)
         thread.join(10)
-        loop.close()
 
 
 def plain(body: bytes, status: int = 200) -> bytes:

@@ -33,7 +33,8 @@ def make(received: Received) -> Iterator[Callable[..., Providers]]:
     yield providers
     for each in made:
         each.traces.shutdown()
-        each.meters.shutdown()
+        for reader in each._readers:
+            reader.shutdown()
 
 
 @pytest.mark.parametrize(
