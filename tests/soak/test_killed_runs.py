@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_killed_runs import survive
-from tests.support.postgres import EmbeddedPostgres, fresh_schema
+from tests.support.postgres import EmbeddedPostgres, fresh_database
 from tests.support.survival import check, house
 
 ROUNDS, RUNS = 10, 10
@@ -29,7 +29,7 @@ def test_runs_survive_replicas_that_are_killed_and_never_started_again(
     tmp_path: Path, postgres_server: EmbeddedPostgres, seed: int
 ) -> None:
     with (
-        fresh_schema(postgres_server) as url,
+        fresh_database(postgres_server) as url,
         house(tmp_path, f"PostgresDb(db_url={url!r})") as at,
     ):
         for _ in range(3):
