@@ -14,6 +14,7 @@ import os
 import pwd
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _UNPRIVILEGED = "nobody"
 _ROOTS_HOMES = Path("/var/lib/licet")
+# How long a folder may take from being made by root to being its user's.
+_GIVEN_AWAY_SECONDS = 1.0
 # A socket's path has at most 103 bytes on macOS; ".s.PGSQL.65535" and a slash are 15 of them.
 _MAX_FOLDER_BYTES = 85
 
@@ -159,14 +162,22 @@ def make_private(folder: Path, user: ServerUser | None) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-            raise StorageError(
-                f"{folder} is not a folder of user {uid} alone (0700): move it away"
-            ) from None
+        deadline = time.monotonic() + _GIVEN_AWAY_SECONDS
+        while not _is_private(folder, uid):
+            # A process that starts beside this one has made it, and gives it away in a moment.
+            if not _is_private(folder, os.geteuid()) or time.monotonic() >= deadline:
+                raise StorageError(
+                    f"{folder} is not a folder of user {uid} alone (0700): move it away"
+                ) from None
+            time.sleep(0.01)
         return
     if user is not None:
         os.chown(folder, user.uid, user.gid)
+
+
+def _is_private(folder: Path, uid: int) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o077
 
 
 def _may_pass(user: ServerUser, path: Path) -> bool:
