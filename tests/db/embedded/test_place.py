@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_private_folder_is_made_once(tmp_path: Path) -> None:
     make_private(tmp_path / "new", None)
     make_private(tmp_path / "new", None)
     assert mode_of(tmp_path / "new") == 0o700
+
+
+@needs_root
+def test_a_folder_that_another_process_is_about_to_give_away_is_waited_for(tmp_path: Path) -> None:
+    path, user = tmp_path / "sockets", somebody_else()
+    path.mkdir(mode=0o700)
+    giving = threading.Timer(0.05, os.chown, (path, user.uid, user.gid))
+    giving.start()
+    make_private(path, user)
+    giving.join()
+    assert path.stat().st_uid == user.uid
 
 
 @pytest.mark.parametrize("what", ["open", "link", "file", "theirs"])
