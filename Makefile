@@ -47,6 +47,7 @@ tests: $(VENV)/.installed  ## all tests, PostgreSQL included, and branch coverag
 
 soak: $(VENV)/.installed  ## what takes minutes: providers that are away, processes that are killed
 	$(BIN)/python -m pytest tests/soak -n 0 --override-ini=timeout=600
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile -m hypothesis --hypothesis-profile=explore
 
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
 	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python
