@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it ships no types, and has no stubs here
@@ -62,7 +63,7 @@ def server(folder: Path) -> Iterator[EmbeddedPostgres]:
     """A running server. It is not synced: these tests are not about the disk."""
     with EmbeddedPostgres(folder, settings={"fsync": "off"}) as server:
         yield server
-    assert not processes_of(folder), "something was left running"
+    wait_until(lambda: not processes_of(folder), what="nothing is left running")
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -226,7 +227,7 @@ def test_starting_and_stopping_twice_does_nothing_more(folder: Path) -> None:
     assert postmaster(server).pid == pid
     server.stop()
     server.stop()
-    assert not processes_of(folder)
+    wait_until(lambda: not processes_of(folder), what="the server is down")
 
 
 def test_one_that_is_not_started_says_so(new_folder: Path) -> None:
@@ -285,7 +286,7 @@ def test_processes_that_start_together_share_one_server(new_folder: Path) -> Non
         for process in processes:
             process.communicate("done\n", timeout=30)
             assert psutil.pid_exists(pid)
-    assert not processes_of(new_folder)
+    wait_until(lambda: not processes_of(new_folder), what="the server is down")
 
 
 def test_it_goes_down_when_its_last_user_is_killed(folder: Path) -> None:
@@ -308,7 +309,7 @@ def test_it_outlives_the_process_that_started_it_while_another_uses_it(folder: P
     server.create_role_and_database("r")
     assert postmaster(server).pid == pid
     server.stop()
-    assert not processes_of(folder)
+    wait_until(lambda: not processes_of(folder), what="the server is down")
 
 
 def test_it_is_stopped_also_when_its_guard_was_killed(folder: Path) -> None:
@@ -389,7 +390,8 @@ async def test_a_db_without_a_url_brings_its_own_server(new_folder: Path) -> Non
     assert other.id == db.id
     assert await other.store(ALICE).get_run(record.session_key, record.run_id) == record
     await asyncio.gather(db.close(), other.close())
-    assert not await asyncio.to_thread(processes_of, new_folder)
+    gone = partial(wait_until, lambda: not processes_of(new_folder), what="the server is down")
+    await asyncio.to_thread(gone)
     assert await db.store(ALICE).get_run(record.session_key, record.run_id) == record
     await db.close()
 
