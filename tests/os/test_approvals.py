@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,19 @@ def status(at: At, approval_id: str) -> str:
     assert answer.status_code == 200, answer.text
     found: str = answer.json()["status"]
     return found
+
+
+def what_counts(trail: Trail) -> list[str]:
+    """What the trail says was decided about approvals, less what came too late."""
+    decided = [each for each in trail.news() if each.kind == "approval"]
+    late = [each for each in decided if each.rule == "decided_before"]
+    assert all((each.decision, each.status) == ("deny", 409) for each in late)
+    named = [each.decision for each in decided if each.rule == "approval"]
+    for each in late:
+        # Whoever was late had said so first.
+        wish = "allow" if each.reason.startswith("not approved") else "deny"
+        named.remove(wish)
+    return named
 
 
 def ended(at: At, run: Paused) -> dict[str, Any]:
@@ -172,11 +186,13 @@ class TestDeciding:
     ) -> None:
         run = at.begin("refund 5", agent)
         identifier = at.approval(run)
+        trail = Trail(at.place.db)
         with ThreadPoolExecutor(6) as pool:
             wishes = ["approved", "rejected"] * 3
             answers = list(pool.map(lambda wish: at.resolve(identifier, wish), wishes))
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409, 409]
         (decided,) = (answer.json() for answer in answers if answer.status_code == 200)
+        assert what_counts(trail) == ["allow" if decided["status"] == "approved" else "deny"]
         done = at.went_on(run) if agent == "alpha" else ended(at, run)
         assert done["tools"][0]["confirmed"] is (decided["status"] == "approved")
         assert at.made() == (["refund 5"] if decided["status"] == "approved" else [])
@@ -284,16 +300,35 @@ class TestTrail:
         identifier = at.approval(at.begin("refund 5"))
         trail = Trail(at.place.db)
         assert at.resolve(identifier).status_code == 200
-        (record,) = trail.news()
-        assert (record.decision, record.subject, record.action) == (
-            "allow",
-            BOSS,
-            "approvals:write",
-        )
-        assert (record.resource_id, record.route) == (
-            identifier,
-            "/approvals/{approval_id}/resolve",
-        )
+        let_in = trail.news()[0]
+        assert (let_in.kind, let_in.decision, let_in.subject) == ("request", "allow", BOSS)
+        assert (let_in.action, let_in.resource_id) == ("approvals:write", identifier)
+        assert let_in.route == "/approvals/{approval_id}/resolve"
+
+    @pytest.mark.parametrize(("wish", "decision"), [("approved", "allow"), ("rejected", "deny")])
+    def test_so_has_what_was_decided_about_which_call(
+        self, at: At, wish: str, decision: str
+    ) -> None:
+        run = at.begin("refund 5")
+        identifier = at.approval(run)
+        trail = Trail(at.place.db)
+        answer = at.resolve(identifier, wish, headers={**at.bo, "x-request-id": "r-9"})
+        assert answer.status_code == 200
+        (record,) = (each for each in trail.news() if each.kind == "approval")
+        assert (record.decision, record.status, record.subject) == (decision, None, BOSS)
+        assert (record.request_id, record.client) == ("r-9", "127.0.0.1")
+        assert (record.action, record.resource_id) == ("approvals:write", identifier)
+        assert record.route == f"/approvals/{identifier}/resolve"
+        digest = hashlib.sha256(b'{"amount":5}').hexdigest()
+        call = f"refund ({run.tools[0]['tool_call_id']}) of run {run.run_id}"
+        assert record.reason == f"{wish} {call}, arguments sha256:{digest}"
+
+    def test_what_is_decided_too_late_has_none(self, at: At) -> None:
+        identifier = at.approval(at.begin("refund 5"))
+        trail = Trail(at.place.db)
+        assert at.resolve(identifier).status_code == 200
+        assert at.resolve(identifier, "rejected").status_code == 409
+        assert what_counts(trail) == ["allow"]
 
     def test_so_has_the_refusal_of_ones_own(self, at: At) -> None:
         run = at.begin("refund 5", headers=at.bo)
@@ -310,7 +345,7 @@ class TestTrail:
         run = at.begin("pay 3")
         trail = Trail(at.place.db)
         at.went_on(run, run.saying(confirmed=True))
-        (record,) = trail.news()
+        record = trail.news()[0]
         assert (record.decision, record.subject, record.action) == ("allow", OWNER, "agents:run")
         assert record.route == "/agents/{agent_id}/runs/{run_id}/continue"
 

@@ -81,7 +81,7 @@ class House:
         self.runner = self._new_runner()
 
     def _new_runner(self) -> Runner:
-        async def may_go_on(_principal: object, _agent_id: str) -> str | None:
+        async def may_go_on(_step: object) -> str | None:
             return None
 
         return Runner(
@@ -125,7 +125,7 @@ class House:
 
     async def begin(self, session_id: str) -> RunRequest:
         request = self.request(session_id)
-        execution = self.runner.execution(self.agent, None)
+        execution = self.runner.execution(self.agent, request)
         run = AgentRun(self.agent, request, store=self.store, execution=execution)
         await self.runner.foreground.begin(run)
         return request

@@ -90,7 +90,8 @@ class Trail:
     def __init__(self, db: Db) -> None:
         self._db = db
         self._place: AuditCursor | None = None
-        self.news()
+        while self.news():
+            pass
 
     def news(self) -> list[AuditRecord]:
         """What is there since this was called last."""

@@ -21,7 +21,7 @@ from licet.db.work_records import ClaimedRun, QueueLimits
 from licet.runs.durable import DurableRuns
 from licet.runs.engine import DurableEngine
 from licet.runs.logs import RunLogs
-from licet.runs.run_authority import RunAuthority
+from licet.runs.run_authority import MayGoOn, NextStep, RunAuthority
 from licet.testing import ScriptedModel
 from tests.support.engine import InMemoryEngine, MortalDb, Process, Stored
 
@@ -29,7 +29,7 @@ DB_ID = "main"
 EVERYTHING = Access(NOBODY, sees_all=True)
 
 
-async def nobody_objects(_principal: Principal, _agent_id: str) -> str | None:
+async def nobody_objects(_step: NextStep) -> str | None:
     """Everybody may go on."""
     return None
 
@@ -62,7 +62,7 @@ class Worker:
         process: Process | None = None,
         slots: int = 8,
         heard: Callable[[str], Awaitable[None]] = at_once,
-        may_go_on: Callable[[Principal, str], Awaitable[str | None]] = nobody_objects,
+        may_go_on: MayGoOn = nobody_objects,
         lost: Callable[[Principal | None], str | None] = lambda _: None,
         ttl_seconds: float = 1000.0,
     ) -> None:

@@ -65,7 +65,7 @@ def agent(notes: Path) -> Agent:
 def runs_of(db: SqliteDb, executor_id: str, notes: Path, desks: list[Desk]) -> DurableRuns:
     """What a server puts together."""
 
-    async def may_go_on(_principal: object, _agent_id: str) -> str | None:
+    async def may_go_on(_step: object) -> str | None:
         return None
 
     async def heard(_db_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from licet.agent.observer import UNOBSERVED, RunObserver
@@ -18,11 +18,14 @@ class Stop:
     code: str = "cancelled"
 
 
-Lost = Callable[[], Awaitable[str | None]]
-"""Why whoever asked for a run may have it no longer; None: they may."""
+Lost = Callable[[Sequence[str]], Awaitable[str | None]]
+"""Why whoever asked for a run may have it no longer; None: they may.
+
+It is given the tools that are to be called next; none: the run begins, or goes on.
+"""
 
 
-async def nobody_loses() -> None:
+async def nobody_loses(_tools: Sequence[str]) -> None:
     """Nobody loses what nobody was asked for."""
 
 

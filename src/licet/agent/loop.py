@@ -33,7 +33,7 @@ class TooManyTurnsError(LicetError):
     code = "too_many_turns"
 
 
-async def always() -> None:
+async def always(_tools: Sequence[str]) -> None:
     """Whoever asks may go on."""
 
 
@@ -41,7 +41,8 @@ async def always() -> None:
 class Task:
     """What the loop works on; nothing in it changes while it works.
 
-    ``check`` is awaited before tools are called, and raises where the run may not go on.
+    ``check`` is awaited with the names of tools before they are called, and raises where the run
+    may not go on.
     """
 
     model: Model
@@ -52,7 +53,7 @@ class Task:
     tool_call_limit: int | None = None
     retries: int = 0
     steps: Steps = PLAIN_STEPS
-    check: Callable[[], Awaitable[None]] = always
+    check: Callable[[Sequence[str]], Awaitable[None]] = always
     observer: RunObserver = UNOBSERVED
 
 
@@ -144,7 +145,7 @@ async def _use_tools(
     task: Task, progress: Progress, budget: ToolBudget, tell: Teller
 ) -> Sequence[ToolExecution] | None:
     """Run the calls of a turn. None: some of them wait to be decided."""
-    await task.check()
+    await task.check([call.function.name for call in progress.open_calls])
     done = await call_tools(
         progress.open_calls,
         decided=progress.decided,

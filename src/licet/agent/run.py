@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -313,7 +313,7 @@ class AgentRun:
         else:
             progress.resume(self._resumed, before=before)
         self._heed_stop()
-        await self._check()
+        await self._check(())
         context = RunContext(
             run_id=request.run_id,
             session_id=request.session_id,
@@ -343,9 +343,9 @@ class AgentRun:
         self._heed_stop()
         return answer
 
-    async def _check(self) -> None:
-        """Ask once more whether whoever asked for this may have it."""
-        reason = await self._execution.lost()
+    async def _check(self, tools: Sequence[str]) -> None:
+        """Ask once more whether whoever asked for this may have it, and have those tools called."""
+        reason = await self._execution.lost(tools)
         if reason is not None:
             self.stop(Stop(reason, "revoked"))
             self._heed_stop()

@@ -17,6 +17,12 @@ class EventKind(StrEnum):
     """A request or a handshake was decided."""
     GRANT = "grant"
     """A request that was let in asked to pass on more than its caller holds."""
+    RUN = "run"
+    """Whether a run goes on, or begins later, under the authority of whoever asked for it."""
+    TOOL_CALL = "tool_call"
+    """Whether a run may call a tool under that authority."""
+    APPROVAL = "approval"
+    """Somebody decided about a call that waited for it."""
     SCHEDULE = "schedule"
     """A schedule was due, and it was decided whether it fires."""
     GAP = "gap"
@@ -28,10 +34,12 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         time_us: when it fell, epoch microseconds.
-        request_id: as the answer's ``X-Request-ID`` has it; of a schedule, what came of the firing.
+        request_id: as the answer's ``X-Request-ID`` has it; of a run and its calls, that of the
+            request which began it; of a schedule, what came of the firing.
         kind: an ``EventKind``.
-        decision: ``allow`` or ``deny``.
-        status: of the answer that refused; None: it was let in.
+        decision: ``allow`` or ``deny``; of an approval, what was decided.
+        status: of the answer that refused; None: it was let in. What no request waits for has the
+            one that a request would have had.
         reason: why.
         rule: what settled it: ``scope:agents:run``, ``admin``, ``token_expired``, …
         issuer_alias, subject: who asked; None: nobody could be made out.
@@ -40,8 +48,10 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         action: the permissions that were asked for, ``agents:run``.
         resource: the family of the first of them.
         resource_id: the object.
-        method: of the request; ``WEBSOCKET`` of a handshake, ``SCHEDULE`` of a schedule.
-        route: its template; the path that was asked for, where no route is; a schedule's own path.
+        method: of the request; ``WEBSOCKET`` of a handshake, ``RUN`` of a run, ``SCHEDULE`` of a
+            schedule.
+        route: its template; the path that was asked for, where no route is; the own path of a run,
+            an approval or a schedule.
         client: the address that it came from.
         latency_us: from its arrival to the decision, microseconds.
     """

@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from starlette.types import Scope
 
@@ -18,37 +17,16 @@ from licet.audit.policy import Keep
 from licet.audit.recorder import AuditUnavailableError, Recorder
 from licet.audit.signing import load_signer
 from licet.audit.sink import AuditSink
-from licet.authn.principal import Principal, PrincipalKind
-from licet.authz.decision import Decision
-from licet.authz.permission import Permission
 from licet.db.base import Db
 from licet.os.caller import ANYBODY, from_scope
 from licet.os.denial import Denial
 from licet.os.judgement import Judgement
 from licet.os.middleware.authentication import ARRIVED_KEY
 from licet.os.middleware.request_id import REQUEST_ID_KEY
+from licet.os.work_events import credential_of
 from licet.secret_variables import find_secret
 
 logger = logging.getLogger(__name__)
-
-
-_SCHEDULE_METHOD = "SCHEDULE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiringDecision:
-    """What was decided about a schedule that was due.
-
-    ``principal`` is whose authority it has; ``status`` None: it fires.
-    """
-
-    schedule_id: str
-    schedule_run_id: str
-    principal: Principal | None
-    decision: Decision
-    permission: Permission
-    resource_id: str
-    status: int | None
 
 
 class Auditing:
@@ -127,16 +105,18 @@ class Auditing:
         judgement = Judgement(answer=ANYBODY, settled_by=rule, reason=reason)
         return await self._take(_event(scope, judgement, status))
 
-    async def record_firing(self, firing: FiringDecision) -> Denial | None:
-        """Record whether a schedule fires. A refusal, where its record cannot be taken; else None.
+    async def record_work(self, events: Sequence[AuditEvent]) -> Denial | None:
+        """Record what was decided about work that goes on, or begins, without a request.
 
-        It has no request: what stands for that is the schedule's own path, and the id of what came
-        of the firing, which the run has for its ``request_id``.
+        A refusal, where it cannot be taken; else None.
         """
-        allowed = firing.status is None
-        if not self._recorders or not self._keep.keeps(allowed=allowed, method=_SCHEDULE_METHOD):
-            return None
-        return await self._take(_firing_event(firing))
+        for event in events:
+            allowed = event.decision == "allow"
+            if self._recorders and self._keep.keeps(allowed=allowed, method=event.method):
+                refusal = await self._take(event)
+                if refusal is not None:
+                    return refusal
+        return None
 
     async def _take(self, event: AuditEvent) -> Denial | None:
         try:
@@ -216,7 +196,7 @@ def _event(
         rule=storable_text(judgement.settled_by),
         issuer_alias=None if principal is None else principal.issuer_alias,
         subject=None if principal is None else principal.subject,
-        credential=_credential(principal),
+        credential=credential_of(principal),
         token_id=None if principal is None else principal.token_id,
         action=None if wanted is None else wanted.scope,
         resource=None if wanted is None else wanted.resource,
@@ -227,33 +207,3 @@ def _event(
         client=None if client is None else str(client[0]),
         latency_us=0 if arrived_ns is None else (time.perf_counter_ns() - arrived_ns) // 1000,
     )
-
-
-def _firing_event(firing: FiringDecision) -> AuditEvent:
-    principal = firing.principal
-    return AuditEvent(
-        time_us=time.time_ns() // 1000,
-        request_id=firing.schedule_run_id,
-        kind=EventKind.SCHEDULE.value,
-        decision="allow" if firing.status is None else "deny",
-        status=firing.status,
-        reason=storable_text(firing.decision.reason),
-        rule=storable_text(firing.decision.rule),
-        issuer_alias=None if principal is None else principal.issuer_alias,
-        subject=None if principal is None else principal.subject,
-        credential=_credential(principal),
-        token_id=None if principal is None else principal.token_id,
-        action=firing.permission.scope,
-        resource=firing.permission.resource,
-        resource_id=storable_text(firing.resource_id),
-        method=_SCHEDULE_METHOD,
-        route=f"/schedules/{firing.schedule_id}",
-        client=None,
-        latency_us=0,
-    )
-
-
-def _credential(principal: Principal | None) -> str:
-    if principal is None:
-        return "none"
-    return "service_account" if principal.kind is PrincipalKind.SERVICE else "jwt"

@@ -125,12 +125,15 @@ async def _foreground(server: Server, asked: Paused, output: RunOutput, job: Job
         return first_index if writer is None else writer.next_index
 
     _, principal = principal_of(job)
+    request = StoredRequest.from_json(job.request).request(principal)
     resumed = AgentRun(
         asked.agent,
-        StoredRequest.from_json(job.request).request(principal),
+        request,
         store=asked.store,
         emit=emit if form.stream else None,
-        execution=server.runs.resumed_execution(run, job, next_event_index=next_event_index),
+        execution=server.runs.resumed_execution(
+            run, request, job, next_event_index=next_event_index
+        ),
         resumed=output,
     )
 

@@ -100,15 +100,13 @@ async def answer(server: Server, asked: Asked) -> Response:
 async def _foreground(server: Server, asked: Asked, store: Store) -> Response:
     agent, request, form = asked.agent, asked.request, asked.form
     if not form.stream:
-        execution = server.runs.execution(agent, request.principal)
+        execution = server.runs.execution(agent, request)
         run = AgentRun(agent, request, store=store, execution=execution)
         task = await server.runs.foreground.begin(run, once=asked.once)
         return JSON((await ended_output(run, task)).to_json())
     log = server.runs.logs.open(request.run_id)
     write = LogWriter(log, all_events=form.stream_events)
-    execution = server.runs.execution(
-        agent, request.principal, next_event_index=lambda: log.next_index
-    )
+    execution = server.runs.execution(agent, request, next_event_index=lambda: log.next_index)
     run = AgentRun(agent, request, store=store, emit=write, execution=execution)
 
     def ended() -> None:

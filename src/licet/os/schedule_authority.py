@@ -12,10 +12,11 @@ from licet.authz.decision import Decision, deny
 from licet.authz.permission import Permission
 from licet.db.schedule_records import ScheduleRecord, ScheduleRunRecord
 from licet.errors import LicetError
-from licet.os.auditing import Auditing, FiringDecision
+from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.policy import RUN_AGENT, Policy
 from licet.os.service_accounts import NotYoursToGrantError
+from licet.os.work_events import firing_event
 from licet.runs.firing import Refusal
 from licet.runs.snapshot import Snapshot
 
@@ -106,17 +107,16 @@ class ScheduleAuthority:
         snapshot = None if schedule.snapshot is None else Snapshot.from_json(schedule.snapshot)
         principal = None if snapshot is None else snapshot.principal()
         asked = await self._asked(schedule, snapshot, principal)
-        unrecorded = await self._auditing.record_firing(
-            FiringDecision(
-                schedule_id=schedule.id,
-                schedule_run_id=attempt.id,
-                principal=principal,
-                decision=asked.decision,
-                permission=asked.permission,
-                resource_id=asked.resource_id,
-                status=asked.status,
-            )
+        event = firing_event(
+            schedule.id,
+            principal,
+            asked.decision,
+            schedule_run_id=attempt.id,
+            permission=asked.permission,
+            resource_id=asked.resource_id,
+            status=asked.status,
         )
+        unrecorded = await self._auditing.record_work([event])
         if unrecorded is not None:
             return Refusal(reason=unrecorded.detail, status=unrecorded.status)
         if asked.status is None:

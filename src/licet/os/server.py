@@ -31,9 +31,10 @@ from licet.os.giving import Giving
 from licet.os.observer import UNOBSERVED_SERVER, Load, Observer
 from licet.os.open_requests import OpenRequests
 from licet.os.open_streams import OpenStreams
-from licet.os.policy import RUN_AGENT, Policy
+from licet.os.policy import Policy
 from licet.os.readiness import Databases
 from licet.os.revocations import Revoking
+from licet.os.run_decisions import RunDecisions
 from licet.os.schedule_authority import ScheduleAuthority
 from licet.os.scheduled_runs import AgentsRuns
 from licet.os.sse import EventStream
@@ -116,11 +117,12 @@ class Server:
 
     def _new_runner(self) -> Runner:
         settings = self.settings
+        decisions = RunDecisions(self.policy, auditing=self.auditing, lost=self.lost)
         return Runner(
             agents=self.agents,
             dbs=self.dbs,
             authority=RunAuthority(
-                may_go_on=self.may_go_on, lost=self.lost, ttl=self.authority_ttl
+                may_go_on=decisions.may_go_on, lost=self.lost, ttl=self.authority_ttl
             ),
             scheduled=self.scheduled_runs,
             settings=RunnerSettings(
@@ -135,14 +137,6 @@ class Server:
     def lost(self, principal: Principal | None) -> str | None:
         """Why the authority of a principal is gone, as far as is known here; None: it is not."""
         return None if self.trust is None else self.trust.authority.lost(principal)
-
-    async def may_go_on(self, principal: Principal, agent_id: str) -> str | None:
-        """Why a principal may run an agent no longer; None: they may."""
-        reason = self.lost(principal)
-        if reason is not None or self.policy is None:
-            return reason
-        decision = await self.policy.still_permits(principal, RUN_AGENT, resource_id=agent_id)
-        return None if decision.allowed else decision.reason
 
     @cached_property
     def streams(self) -> OpenStreams:

@@ -81,20 +81,21 @@ class Attempt:
         decided: RunOutput | None,
     ) -> None:
         snapshot, principal = principal_of(job)
+        request = StoredRequest.from_json(job.request).request(principal)
         self._shop = shop
         self._db = db
         self._work = current_work(stored)
         self._events = DurableEvents(shop.engine, log, frame=frame)
         self.run = AgentRun(
             agent,
-            StoredRequest.from_json(job.request).request(principal),
+            request,
             store=db.store(EVERYTHING),
             emit=self._events.emit,
             execution=Execution(
                 executor_id=shop.executor_id,
                 durable=True,
                 began=stored.created_at_us / 1_000_000,
-                lost=lambda: shop.authority.lost_by(snapshot, principal, agent.id),
+                lost=shop.authority.of_snapshot(agent.id, request, snapshot),
                 leave=lambda _: left_by(job, snapshot, shop.authority),
                 next_event_index=lambda: self._events.next_index,
                 observer=shop.observer,

@@ -11,7 +11,7 @@ from functools import cached_property
 from licet.agent.agent import Agent
 from licet.agent.execution import Execution, Stop
 from licet.agent.observer import UNOBSERVED, RunObserver
-from licet.authn.principal import Principal
+from licet.agent.run_request import RunRequest
 from licet.db.base import Db, Store
 from licet.db.records import RunRecord, RunStatus
 from licet.db.steps_database import Lasting
@@ -188,20 +188,14 @@ class Runner:
     def execution(
         self,
         agent: Agent,
-        principal: Principal | None,
+        request: RunRequest,
         *,
         next_event_index: Callable[[], int] = lambda: 0,
     ) -> Execution:
         """How a foreground run is worked on here, from its beginning on."""
-
-        async def lost() -> str | None:
-            if principal is None:
-                return None
-            return await self._authority.may_go_on(principal, agent.id)
-
         return Execution(
             executor_id=self.executor_id,
-            lost=lost,
+            lost=self._authority.of_request(agent.id, request),
             leave=leaving(self._authority),
             next_event_index=next_event_index,
             observer=self._observer,
@@ -210,17 +204,18 @@ class Runner:
     def resumed_execution(
         self,
         run: RunRecord,
+        request: RunRequest,
         job: JobRecord,
         *,
         next_event_index: Callable[[], int] = lambda: 0,
     ) -> Execution:
         """How a run that paused is gone on with here, under the authority that began it."""
-        snapshot, principal = principal_of(job)
+        snapshot, _ = principal_of(job)
         authority = self._authority
         return Execution(
             executor_id=self.executor_id,
             began=run.created_at_us / 1_000_000,
-            lost=lambda: authority.lost_by(snapshot, principal, run.component_id),
+            lost=authority.of_snapshot(run.component_id, request, snapshot),
             leave=lambda _: left_by(job, snapshot, authority),
             next_event_index=next_event_index,
             observer=self._observer,

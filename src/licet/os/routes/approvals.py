@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.types import Scope
 
+from licet.authz.permission import Permission
 from licet.db.approval_records import (
     ApprovalQuery,
+    ApprovalRecord,
     ApprovalStatus,
     Deleting,
     FoundApproval,
     Resolution,
 )
 from licet.db.base import Db
-from licet.errors import ConflictError, NotFoundError
+from licet.errors import ConflictError, NotFoundError, StorageUnavailableError
 from licet.os import values
 from licet.os.approval_views import approval_status_view, approval_view
 from licet.os.approving import require_another
-from licet.os.caller import Caller, caller_of
+from licet.os.caller import Caller, caller_of, from_scope
+from licet.os.middleware.request_id import REQUEST_ID_KEY
 from licet.os.routes.approval_bodies import read_resolution
 from licet.os.rules import requires
 from licet.os.schemas import RESOLUTION_BODY
 from licet.os.server import Server
 from licet.os.views import JSON, page
+from licet.os.work_events import approval_event
 from licet.runs.snapshot import principal_of
 
 MAX_LIMIT = 1000
@@ -138,13 +144,17 @@ def _add_deciding(router: APIRouter, server: Server) -> None:
             at_us=_now_us(),
             data=wanted.data,
         )
+        if found.status(now_us=resolution.at_us) is not ApprovalStatus.PENDING:
+            raise _decided_before(found, resolution)
+        record = partial(_record, server, request.scope, found.approval, approved=wanted.approved)
+        await record()
         was_pending = await db.approvals().resolve(found.approval.id, resolution)
         if was_pending and found.approval.continues:
             await server.runs.tell_work(db.id)
         found = await _found(db, approval_id)
         if not was_pending:
-            stands = found.status(now_us=resolution.at_us)
-            raise ConflictError(f"Approval is already '{stands}' and cannot be resolved")
+            await record(late_status=409)
+            raise _decided_before(found, resolution)
         return JSON(approval_view(found, now_us=resolution.at_us))
 
     @router.delete(
@@ -173,6 +183,38 @@ async def _require_may_decide(server: Server, db: Db, caller: Caller, found: Fou
     job = await db.work().job(found.approval.run_id)
     initiator = None if job is None else principal_of(job)[1]
     await require_another(server.default_db.trust(), caller.principal, initiator)
+
+
+async def _record(
+    server: Server,
+    scope: Scope,
+    approval: ApprovalRecord,
+    *,
+    approved: bool,
+    late_status: int | None = None,
+) -> None:
+    """Record what is decided, before it counts. Where nobody is authenticated nothing is."""
+    principal = from_scope(scope).principal
+    if principal is None:
+        return
+    client = scope.get("client")
+    event = approval_event(
+        approval,
+        principal,
+        approved=approved,
+        permission=Permission("approvals", "write", id_param="approval_id"),
+        request_id=scope.get(REQUEST_ID_KEY, ""),
+        client=None if client is None else str(client[0]),
+        late_status=late_status,
+    )
+    unrecorded = await server.auditing.record_work([event])
+    if unrecorded is not None:
+        raise StorageUnavailableError(unrecorded.detail)
+
+
+def _decided_before(found: FoundApproval, resolution: Resolution) -> ConflictError:
+    stands = found.status(now_us=resolution.at_us)
+    return ConflictError(f"Approval is already '{stands}' and cannot be resolved")
 
 
 async def _found(db: Db, approval_id: str) -> FoundApproval:
