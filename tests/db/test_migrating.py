@@ -27,7 +27,7 @@ from licet.db.backend import Backend
 from licet.db.migrating import alembic_config, bring_up_to_date
 from licet.db.postgres_backend import PostgresBackend
 from licet.db.postgres_url import parse_postgres_url
-from licet.db.records import RunRecord, RunStatus, Saving, SessionRecord
+from licet.db.records import RunRecord, RunStatus, Saving, SessionQuery, SessionRecord
 from licet.db.schedule_records import SCHEDULE_TOPIC
 from licet.db.sqlite import SqliteBackend
 from licet.db.trust_records import TRUST_TOPIC, TrustChanges
@@ -35,7 +35,7 @@ from licet.db.work_records import WORK_TOPIC
 from licet.errors import StorageError
 from tests.contract.audit_rows import all_records, append, records
 from tests.contract.pause_rows import approval, decision, pause
-from tests.contract.rows import ALICE, everything, run, session
+from tests.contract.rows import ADMIN, ALICE, everything, run, session
 from tests.contract.schedule_rows import attempt, made
 from tests.contract.trust_rows import revocation
 from tests.contract.work_rows import claimed, claimed_id, enqueued, job_of
@@ -335,6 +335,25 @@ def test_tables_of_that_name_that_are_not_ours_are_refused(backend: Backend) -> 
 def test_processes_that_start_together_on_a_new_database_all_open_it(url: str) -> None:
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
+def test_a_database_of_the_seventh_revision_keeps_its_sessions_and_is_asked_for_a_users(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0007")
+    record, kept = run(), session(user_id="alice")
+    insert(backend, kept, record)
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert await everything(db) == [kept, record]
+        of_alice = await db.store(ADMIN).list_sessions(SessionQuery(user_id="alice"))
+        assert of_alice.sessions == (kept,)
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
             [sys.executable, "-W", "error", "-c", OPEN, url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -39,11 +39,14 @@ sessions = Table(
     Column("summary", Text),
     Column("created_at_us", BigInteger, nullable=False),
     Column("updated_at_us", BigInteger, nullable=False),
-    # Lists are always of one owner, and sorted by one of these.
+    # Lists are of one owner, and sorted by one of these;
     Index("licet_sessions_created", "owner", "created_at_us"),
     Index("licet_sessions_updated", "owner", "updated_at_us"),
 )
 
+    # or an administrator's, who sees all and asks for one user. What a session's runs change is not
+    # in it.
+    Index("licet_sessions_of_user", "user_id", "created_at_us"),
 runs = Table(
     "licet_runs",
     metadata,

@@ -1,6 +1,6 @@
 """The history of the tables, for Alembic. A revision that was released is never edited."""
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision: a database that has it needs no look at the others."""
 
 VERSION_TABLE = "licet_revision"
