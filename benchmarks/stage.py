@@ -47,12 +47,17 @@ class Conditions:
 class Stage:
     """A place for servers, which ends them all when it is left, and takes what they have stored.
 
+    Args:
+        conditions: how much is measured.
+        env: more of the environment of every process.
+
     Attributes:
         tokens: signs the tokens that the servers trust.
     """
 
-    def __init__(self, conditions: Conditions) -> None:
+    def __init__(self, conditions: Conditions, *, env: Mapping[str, str] | None = None) -> None:
         self.conditions = conditions
+        self._more_env = dict(env or {})
         self.tokens = TokenFactory()
         self._stack = ExitStack()
         self._postgres: EmbeddedPostgres | None = None
@@ -153,6 +158,7 @@ class Stage:
 
     def _start(self, command: Sequence[str], *, port: int, env: Mapping[str, str]) -> Server:
         own = self._stack.enter_context(ExitStack())
+        env = {**self._more_env, **env}
         server = own.enter_context(serving(command, port=port, folder=self._folder, env=env))
         self._servers[server.pid] = own
         return server
