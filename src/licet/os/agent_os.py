@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
-
-from fastapi import FastAPI
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from licet.agent.agent import Agent
 from licet.audit.config import AuditConfig
@@ -16,30 +13,23 @@ from licet.authn.principal import Principal
 from licet.authz.authorizer import Authorizer
 from licet.db.base import Db
 from licet.errors import ConfigurationError
-from licet.os.adding import add_routes, open_docs
 from licet.os.auditing import Auditing, build_auditing
-from licet.os.chain import guard, protect
 from licet.os.config import AuthorizationConfig, Settings
-from licet.os.explaining import Explainer
-from licet.os.judgement import Judge
 from licet.os.log_config import LogFormat
 from licet.os.observer import UNOBSERVED_SERVER, Telemetry
 from licet.os.open_requests import OpenRequests
-from licet.os.openapi import describe
 from licet.os.policy import Policy, build_policy
-from licet.os.problems import add_error_handlers
-from licet.os.query_filter import keep_queries_out_of_the_log
-from licet.os.routers import own_routers
 from licet.os.server import Server, agents_by_id
-from licet.os.serving import serve
-from licet.os.starting import check_durable, check_routes, start_parts
-from licet.os.table import RouteTable
 from licet.os.trust import Trust, VerifierOf, build_trust
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
-"""What runs around the life of an app; what it yields becomes the app's state."""
+    from licet.os.app import Lifespan, ServedApp
+    from licet.os.explaining import Explainer
+    from licet.os.table import RouteTable
+
+logger = logging.getLogger(__name__)
 
 _DEFAULT_DB_FILE = ".licet/licet.db"
 
@@ -111,7 +101,7 @@ class AgentOS:
         self.cors_allowed_origins = tuple(cors_allowed_origins)
         self._base_app = base_app
         self._lifespan = lifespan
-        self._app: FastAPI | None = None
+        self._served: ServedApp | None = None
         default_db = db if db is not None else _default_db(agents)
         settings = settings or Settings()
         self._server = Server(
@@ -155,12 +145,12 @@ class AgentOS:
                 "this AgentOS has authorization=True: the chain is there, and a second one would "
                 "ask for the same again; leave JWTMiddleware out"
             )
-        app = self.get_app()
+        served = self._made()
         self._config = config
         trust = self._authorize(
             authorizers=authorizers, user_isolation=user_isolation, verifier=verifier
         )
-        self._guard(app)
+        served.guard(config)
         return trust
 
     def _authorize(
@@ -195,8 +185,8 @@ class AgentOS:
     def policy(self) -> Policy | None:
         """Who decides; None: authorization is off. Knows what the routes ask for by now."""
         policy = self._server.policy
-        if policy is not None and self._app is not None:
-            for entry in self._table.entries():
+        if policy is not None and self._served is not None:
+            for entry in self._served.table.entries():
                 if entry.rule is not None:
                     policy.learn(entry.rule)
         return policy
@@ -237,19 +227,16 @@ class AgentOS:
         Raises:
             ConfigurationError: a route of Licet declares no permission.
         """
-        if self._app is None:
-            self._app = self._build()
-        return self._app
+        return self._made().app
 
     def route_table(self) -> RouteTable:
         """Every route of the app with what it asks of its caller, as it is now."""
-        self.get_app()
-        return self._table
+        return self._made().table
 
     @property
     def explainer(self) -> Explainer | None:
         """Says what would be decided, and why; None: authorization is off."""
-        self.get_app()
+        self._made()
         return None if self.policy is None else self._server.explainer
 
     def serve(
@@ -275,6 +262,8 @@ class AgentOS:
             log_format: lines for people (``text``) or for programs (``json``); that of the settings
                 when absent.
         """
+        from licet.os.serving import serve
+
         serve(
             self.get_app() if app is None else app,
             host=host,
@@ -286,101 +275,25 @@ class AgentOS:
             settings=self._server.settings,
         )
 
-    def _build(self) -> FastAPI:
-        server, docs = self._server, self._server.settings.docs
-        if self._base_app is not None and hasattr(self._base_app.state, "agent_os"):
-            # Only one gate can stand in a router: the routes of the other would lose theirs.
-            raise ConfigurationError(
-                "base_app serves another AgentOS already; give each of them an app of its own"
+    def _made(self) -> ServedApp:
+        if self._served is None:
+            # Whoever imports this class need not serve yet: FastAPI takes long to import.
+            from licet.os.app import ServedApp
+
+            self._served = ServedApp(
+                self,
+                self._server,
+                config=self._config,
+                base_app=self._base_app,
+                lifespan=self._lifespan,
             )
-        app = self._base_app or FastAPI(
-            title=server.name or "Licet",
-            description=server.description or "",
-            version=server.version,
-            docs_url="/docs" if docs else None,
-            redoc_url="/redoc" if docs else None,
-            openapi_url="/openapi.json" if docs else None,
-            redirect_slashes=False,
-            # FastAPI's own would begin before the chain, trust every client's trace, and tell
-            # whatever provider the process has of queries and of the texts of errors.
-            telemetry={"tracing": False, "metrics": False, "logs": False},
-        )
-        if docs:
-            open_docs(app)
-        self._table = self._new_table(app)
-        add_routes(app, own_routers(server), self._table)
-        add_error_handlers(app)
-        describe(app, self._table, admin_scope=self._config.admin_scope)
-        self._guard(app)
-        protect(
-            app,
-            trust=server.trust,
-            auditing=server.auditing,
-            cors_allowed_origins=self.cors_allowed_origins,
-            trusted_proxies=server.settings.trusted_proxies,
-            observer=server.observer,
-            load=server.load,
-        )
-        # Starlette types "state or nothing" as a union of two lifespans.
-        app.router.lifespan_context = self._wrapped(app.router.lifespan_context)  # type: ignore[assignment]
-        app.state.agent_os = self
-        if server.policy is None:
-            logger.warning(
-                "AUTHORIZATION IS OFF: %r answers loopback clients only. "
-                "Set authorization=True to serve anybody else.",
-                self.id,
-            )
-        return app
-
-    def _new_table(self, app: FastAPI) -> RouteTable:
-        return RouteTable(
-            app.router,
-            scope_mappings=self._config.scope_mappings,
-            public_paths=self._config.open_paths,
-        )
-
-    def _guard(self, app: FastAPI) -> None:
-        """Put the gate into the app's router, with the rules as they are now."""
-        server = self._server
-        self._table = self._new_table(app)
-        judge = Judge(app.router, self._table, server.policy)
-        if server.policy is not None and server.trust is not None:
-            server.explainer = Explainer(judge, server.policy, server.trust)
-        guard(
-            app,
-            judge=judge,
-            auditing=server.auditing,
-            open_requests=server.open_requests,
-            max_body_bytes=server.settings.max_body_bytes,
-            observer=server.observer,
-        )
-
-    def _wrapped(self, inner: Lifespan) -> Lifespan:
-        """The app's own lifespan, inside the server's: databases open first and close last."""
-
-        @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any] | None]:
-            # Here, in each process that serves, by whatever means it is served.
-            keep_queries_out_of_the_log()
-            server = self._server
-            check_routes(self._table, server.policy, server.trust)
-            check_durable(server.agents.values(), server.db_of)
-            async with AsyncExitStack() as stack:
-                await stack.enter_async_context(server.observer.serving(server.refresh_load))
-                await start_parts(
-                    stack, dbs=server.dbs.values(), trust=server.trust, auditing=server.auditing
+            if self._server.policy is None:
+                logger.warning(
+                    "AUTHORIZATION IS OFF: %r answers loopback clients only. "
+                    "Set authorization=True to serve anybody else.",
+                    self.id,
                 )
-                for agent in server.agents.values():
-                    stack.push_async_callback(agent.model.aclose)
-                state = await stack.enter_async_context(inner(app))
-                if self._lifespan is not None:
-                    more = await stack.enter_async_context(self._lifespan(app))
-                    state = {**(state or {}), **(more or {})} or None
-                # Runs end first: their tools may need what the lifespans have opened.
-                await stack.enter_async_context(server.running())
-                yield state
-
-        return lifespan
+        return self._served
 
 
 def _default_db(agents: Sequence[Agent]) -> Db:

@@ -7,8 +7,8 @@ place in which a request is decided.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from fastapi.routing import APIRouter
 from starlette.types import Scope
 
 from licet.authn.base import Authenticated, Authentication, BadCredentials, Unavailable
@@ -20,7 +20,11 @@ from licet.os.matching import Matched, match
 from licet.os.middleware.authentication import AUTHENTICATION_KEY
 from licet.os.policy import Policy, Ruling
 from licet.os.rules import Rule
-from licet.os.table import Guarded, RouteTable
+
+if TYPE_CHECKING:
+    from fastapi.routing import APIRouter
+
+    from licet.os.table import Guarded, RouteTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,6 @@ import logging
 from copy import deepcopy
 from typing import Any, Literal, get_args
 
-import uvicorn
-
 from licet.json_log import JsonFormatter
 from licet.request_id import RequestIdFilter
 
@@ -23,7 +21,10 @@ def log_config(log_format: LogFormat) -> dict[str, Any]:
     Each line tells the request in which it was written; as JSON also the run, the principal and the
     trace. A program that has its own way of logging keeps it, and may use ``JsonFormatter`` in it.
     """
-    config = deepcopy(uvicorn.config.LOGGING_CONFIG)
+    # The formats are settings: whoever names one need not have uvicorn at hand.
+    from uvicorn.config import LOGGING_CONFIG
+
+    config = deepcopy(LOGGING_CONFIG)
     if log_format == "json":
         config["formatters"] = {name: {"()": JsonFormatter} for name in config["formatters"]}
     else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi.routing import APIRouter
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from fastapi.routing import APIRouter
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from fastapi import FastAPI
 from starlette.types import Scope
 
 from licet.agent.observer import NO_OBSERVATION, NoObservation, NoObserver, Observation, RunObserver
 from licet.os.judgement import Judgement
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 Refresh = Callable[[], Awaitable[None]]
 """Learns anew what only a database knows of the load."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from licet.authn.issuer import TrustedIssuer
 from licet.authn.principal import Principal
@@ -29,7 +30,9 @@ from licet.os.denial import Denial
 from licet.os.issuers import check_roles
 from licet.os.mappings import parse_mappings, placeholders
 from licet.os.rules import Rule
-from licet.os.table import Entry, Guarded
+
+if TYPE_CHECKING:
+    from licet.os.table import Entry, Guarded
 
 RUN_AGENT = Permission("agents", "run", id_param="agent_id")
 """What is asked for again when a run begins, goes on, or calls tools, and when a schedule fires."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from licet.agent.agent import Agent
 from licet.authn.issuer import TrustedIssuer
@@ -26,7 +27,6 @@ from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.caller import Caller
 from licet.os.config import DEFAULT_AUTHORITY_TTL, Settings
-from licet.os.explaining import Explainer
 from licet.os.giving import Giving
 from licet.os.observer import UNOBSERVED_SERVER, Load, Observer
 from licet.os.open_requests import OpenRequests
@@ -41,6 +41,9 @@ from licet.os.sse import EventStream
 from licet.os.trust import Trust
 from licet.runs.run_authority import RunAuthority
 from licet.runs.runner import Runner, RunnerSettings
+
+if TYPE_CHECKING:
+    from licet.os.explaining import Explainer
 
 logger = logging.getLogger(__name__)
 
