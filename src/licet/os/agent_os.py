@@ -14,6 +14,7 @@ from licet.authz.authorizer import Authorizer
 from licet.db.base import Db
 from licet.errors import ConfigurationError
 from licet.os.auditing import Auditing, build_auditing
+from licet.os.collection import uncollected
 from licet.os.config import AuthorizationConfig, Settings
 from licet.os.log_config import LogFormat
 from licet.os.observer import UNOBSERVED_SERVER, Telemetry
@@ -277,16 +278,17 @@ class AgentOS:
 
     def _made(self) -> ServedApp:
         if self._served is None:
-            # Whoever imports this class need not serve yet: FastAPI takes long to import.
-            from licet.os.app import ServedApp
+            with uncollected():
+                # Whoever imports this class need not serve yet: FastAPI takes long to import.
+                from licet.os.app import ServedApp
 
-            self._served = ServedApp(
-                self,
-                self._server,
-                config=self._config,
-                base_app=self._base_app,
-                lifespan=self._lifespan,
-            )
+                self._served = ServedApp(
+                    self,
+                    self._server,
+                    config=self._config,
+                    base_app=self._base_app,
+                    lifespan=self._lifespan,
+                )
             if self._server.policy is None:
                 logger.warning(
                     "AUTHORIZATION IS OFF: %r answers loopback clients only. "

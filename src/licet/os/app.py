@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from licet.errors import ConfigurationError
 from licet.os.adding import add_routes, open_docs
 from licet.os.chain import guard, protect
+from licet.os.collection import uncollected
 from licet.os.config import AuthorizationConfig
 from licet.os.explaining import Explainer
 from licet.os.judgement import Judge
@@ -114,9 +115,10 @@ class ServedApp:
             check_durable(server.agents.values(), server.db_of)
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(server.observer.serving(server.refresh_load))
-                await start_parts(
-                    stack, dbs=server.dbs.values(), trust=server.trust, auditing=server.auditing
-                )
+                with uncollected():
+                    await start_parts(
+                        stack, dbs=server.dbs.values(), trust=server.trust, auditing=server.auditing
+                    )
                 for agent in server.agents.values():
                     stack.push_async_callback(agent.model.aclose)
                 state = await stack.enter_async_context(inner(app))
