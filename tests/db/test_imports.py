@@ -39,6 +39,22 @@ def test_an_open_and_known_database_needs_no_alembic(tmp_path: object) -> None:
     assert {"alembic", "sqlalchemy"} & set(done.stdout.split()) == set()
 
 
+def test_reading_a_file_needs_nothing_of_postgresql(tmp_path: object) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from licet.db.sqlite import SqliteDb\n"
+        "async def main():\n"
+        "    db = SqliteDb(sys.argv[1]); await db.trust().changes(after=-1); await db.close()\n"
+        "asyncio.run(main())\n"
+        "print(*sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, f"{tmp_path}/licet.db"]
+    subprocess.run(command, capture_output=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "sqlalchemy" in done.stdout.split()
+    assert [name for name in done.stdout.split() if "postgresql" in name] == []
+
+
 def test_without_the_driver_the_extra_is_named() -> None:
     script = (
         "import asyncio, sys\n"

@@ -122,6 +122,28 @@ def test_migrations_and_tables_agree(backend: Backend) -> None:
     engine.dispose()
 
 
+def test_indexes_of_some_rows_are_of_those_that_the_tables_say(tmp_path: Path) -> None:
+    backend = SqliteBackend(tmp_path / "licet.db")
+    backend.prepare()
+    bring_up_to_date(backend)
+    said = {
+        index.name: index.info["where"]
+        for table in tables.metadata.tables.values()
+        for index in table.indexes
+        if index.info
+    }
+    engine = backend.migrating()
+    with engine.connect() as connection:
+        # Neither SQLAlchemy nor Alembic compares these.
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index'"
+        )
+        made = {name: sql.partition(" WHERE ")[2] for name, sql in rows if sql}
+    engine.dispose()
+    assert len(said) == 3
+    assert said == {name: where for name, where in made.items() if where}
+
+
 def test_the_comparison_would_see_a_difference(backend: Backend) -> None:
     bring_up_to_date(backend)
     engine = backend.migrating()
@@ -313,6 +335,25 @@ def test_a_database_of_the_sixth_revision_keeps_what_waits(backend: Backend, url
     assert backend.revision() == migrations.HEAD
 
 
+def test_a_database_of_the_seventh_revision_keeps_its_sessions_and_is_asked_for_a_users(
+    backend: Backend, url: str
+) -> None:
+    bring_up_to(backend, "0007")
+    record, kept = run(), session(user_id="alice")
+    insert(backend, kept, record)
+
+    async def use() -> None:
+        db = db_of(url)
+        await db.open()
+        assert await everything(db) == [kept, record]
+        of_alice = await db.store(ADMIN).list_sessions(SessionQuery(user_id="alice"))
+        assert of_alice.sessions == (kept,)
+        await db.close()
+
+    asyncio.run(use())
+    assert backend.revision() == migrations.HEAD
+
+
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(backend: Backend) -> None:
     bring_up_to_date(backend)
     set_revision(backend, "9999")
@@ -335,25 +376,6 @@ def test_tables_of_that_name_that_are_not_ours_are_refused(backend: Backend) -> 
 def test_processes_that_start_together_on_a_new_database_all_open_it(url: str) -> None:
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
-def test_a_database_of_the_seventh_revision_keeps_its_sessions_and_is_asked_for_a_users(
-    backend: Backend, url: str
-) -> None:
-    bring_up_to(backend, "0007")
-    record, kept = run(), session(user_id="alice")
-    insert(backend, kept, record)
-
-    async def use() -> None:
-        db = db_of(url)
-        await db.open()
-        assert await everything(db) == [kept, record]
-        of_alice = await db.store(ADMIN).list_sessions(SessionQuery(user_id="alice"))
-        assert of_alice.sessions == (kept,)
-        await db.close()
-
-    asyncio.run(use())
-    assert backend.revision() == migrations.HEAD
-
-
             [sys.executable, "-W", "error", "-c", OPEN, url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
