@@ -17,6 +17,7 @@ from licet.agent.tool_calls import ToolBudget, call_tools, result_message
 from licet.context import RunContext
 from licet.errors import LicetError, ModelError, OutputSchemaError
 from licet.models.base import Model, ModelRequest, ModelResponse, ToolSchema
+from licet.models.growing_text import GrowingText
 from licet.models.message import Message, ToolCall, Usage
 from licet.tools.function import Function
 from licet.tools.thread import run_in_thread
@@ -61,7 +62,7 @@ class Task:
 class Progress:
     """What the loop has reached. It outlives a failure: what was done is recorded all the same.
 
-    ``messages`` is the whole context of the next model call; ``pieces`` is what the turn that is
+    ``messages`` is the whole context of the next model call; ``shown`` is what the turn that is
     being streamed has said so far. ``turns`` counts those that are behind; of one at which the run
     paused, ``open_calls`` are what the model asked for, and ``decided`` what came of each.
     """
@@ -70,7 +71,7 @@ class Progress:
     tools: list[ToolExecution] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     text: str = ""
-    pieces: list[str] = field(default_factory=list)
+    shown: GrowingText = field(default_factory=GrowingText)
     reasoning: str = ""
     first_token_seconds: float | None = None
     turns: int = 0
@@ -215,10 +216,10 @@ async def _respond(
         try:
             if not tell.listening:
                 return await task.model.respond(request)
-            progress.pieces.clear()
+            progress.shown.clear()
 
             def on_text(piece: str) -> None:
-                progress.pieces.append(piece)
+                progress.shown.add(piece)
                 tell.text(piece)
 
             return await task.model.respond(request, on_text=on_text, on_reasoning=tell.reasoning)

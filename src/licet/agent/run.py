@@ -296,7 +296,7 @@ class AgentRun:
     async def _cancel(self, progress: Progress, stop: Stop) -> RunOutput:
         self._cancelled.set(stop.reason)
         output = msgspec.structs.replace(
-            self._ended(progress, RunStatus.CANCELLED, "".join(progress.pieces)),
+            self._ended(progress, RunStatus.CANCELLED, str(progress.shown)),
             error_type=stop.code,
             cancellation_reason=stop.reason,
         )

@@ -9,6 +9,7 @@ import msgspec
 
 from licet.errors import ModelProtocolError
 from licet.models.base import ModelResponse, OnText
+from licet.models.growing_text import GrowingText
 from licet.models.openai.failure import Failures
 from licet.models.openai.surrogates import SurrogateJoiner
 from licet.models.openai.tool_calls import NamelessToolCallError, ToolCallAssembler
@@ -20,11 +21,12 @@ _COMPLETION = msgspec.json.Decoder(Completion)
 class _Channel:
     """One text that grows: its pieces are handed over as they come."""
 
-    __slots__ = ("_joiner", "on_piece", "pieces")
+    __slots__ = ("_joiner", "_on_piece", "_text", "shown")
 
     def __init__(self, on_piece: OnText | None) -> None:
-        self.on_piece = on_piece
-        self.pieces: list[str] = []
+        self.shown = False
+        self._on_piece = on_piece
+        self._text = GrowingText()
         self._joiner: SurrogateJoiner | None = None
 
     def add(self, piece: str, *, lenient: bool) -> None:
@@ -32,16 +34,16 @@ class _Channel:
             self._joiner = self._joiner or SurrogateJoiner()
             piece = self._joiner.feed(piece)
         if piece:
-            self.pieces.append(piece)
-            if self.on_piece is not None:
-                self.on_piece(piece)
+            self._text.add(piece)
+            if self._on_piece is not None:
+                self.shown = True
+                self._on_piece(piece)
 
     def close(self) -> str:
-        if self._joiner is not None and (rest := self._joiner.flush()):
-            self.pieces.append(rest)
-            if self.on_piece is not None:
-                self.on_piece(rest)
-        return "".join(self.pieces)
+        joiner, self._joiner = self._joiner, None
+        if joiner is not None:
+            self.add(joiner.flush(), lenient=False)
+        return str(self._text)
 
 
 class AnswerDecoder:
@@ -86,10 +88,7 @@ class AnswerDecoder:
     @property
     def shown(self) -> bool:
         """Whether a callback has been given anything: then a repetition would show it twice."""
-        return any(
-            channel.on_piece is not None and channel.pieces
-            for channel in (self._text, self._reasoning)
-        )
+        return self._text.shown or self._reasoning.shown
 
     def decode(self, payload: bytes) -> None:
         """Take a chunk of a stream, or a whole response.
