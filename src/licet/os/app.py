@@ -18,6 +18,7 @@ from licet.os.chain import guard, protect
 from licet.os.collection import uncollected
 from licet.os.config import AuthorizationConfig
 from licet.os.explaining import Explainer
+from licet.os.garbage import seldom_collected
 from licet.os.judgement import Judge
 from licet.os.openapi import describe
 from licet.os.problems import add_error_handlers
@@ -127,6 +128,7 @@ class ServedApp:
                     state = {**(state or {}), **(more or {})} or None
                 # Runs end first: their tools may need what the lifespans have opened.
                 await stack.enter_async_context(server.running())
+                stack.enter_context(seldom_collected())
                 yield state
 
         return lifespan
