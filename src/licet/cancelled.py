@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Cancelled:
@@ -20,13 +20,12 @@ class Cancelled:
     """
 
     def __init__(self) -> None:
-        self._told = threading.Event()
         self._reason: str | None = None
         self._lock = threading.Lock()
-        self._wakers: set[Callable[[], None]] = set()
+        self._wakers: set[Callable[[], object]] = set()
 
     def __bool__(self) -> bool:
-        return self._told.is_set()
+        return self._reason is not None
 
     @property
     def reason(self) -> str | None:
@@ -36,17 +35,19 @@ class Cancelled:
     def set(self, reason: str) -> None:
         """Tell everybody, from any thread. What is said first stays."""
         with self._lock:
-            if self._told.is_set():
+            if self._reason is not None:
                 return
             self._reason = reason
-            self._told.set()
             wakers = list(self._wakers)
         for wake in wakers:
             wake()
 
     def wait_in_thread(self, timeout_seconds: float | None = None) -> bool:
         """Wait until the run is stopped, or the time is over; whether it is. Blocks its thread."""
-        return self._told.wait(timeout_seconds)
+        told = threading.Event()
+        with self._waking(told.set):
+            told.wait(0.0 if self else timeout_seconds)
+        return bool(self)
 
     async def wait(self) -> None:
         """Wait until the run is stopped."""
@@ -57,12 +58,17 @@ class Cancelled:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(woken.set)
 
+        with self._waking(wake):
+            if not self:
+                await woken.wait()
+
+    @contextlib.contextmanager
+    def _waking(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Inside of the block ``wake`` is called when the run is stopped, from whichever thread."""
         with self._lock:
-            if self._told.is_set():
-                return
             self._wakers.add(wake)
         try:
-            await woken.wait()
+            yield
         finally:
             with self._lock:
                 self._wakers.discard(wake)

@@ -70,10 +70,15 @@ def storable(*texts: str | None) -> bool:
 
     No row has a key that is not storable, so reading by such a key finds nothing.
     """
-    try:
-        return all(text is None or b"\0" not in text.encode() for text in texts)
-    except UnicodeEncodeError:
-        return False
+    for text in texts:
+        if text is None or (text.isascii() and "\0" not in text):
+            continue
+        try:
+            if b"\0" in text.encode():
+                return False
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def within_columns(number: int) -> int:
@@ -229,7 +234,7 @@ def checked(
                 raise StorageError(f"{name} holds NUL or half of a surrogate pair")
             if name in indexed and len(value.encode()) > MAX_KEY_BYTES:
                 raise StorageError(f"{name} is longer than {MAX_KEY_BYTES} bytes")
-        elif isinstance(value, int) and value != within_columns(value):
+        elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise StorageError(f"{name} is beyond 64 bits")
     return row
 

@@ -18,8 +18,8 @@ from licet.agent.output import RunOutput, plain
 from licet.runs.log import EventLog
 
 _encoder = msgspec.json.Encoder(enc_hook=plain)
-_LAST = (RunCompleted, RunError, RunCancelled, RunPaused)
-_SPARE = (RunContent, *_LAST)
+_LAST = frozenset((RunCompleted, RunError, RunCancelled, RunPaused))
+_SPARE = frozenset((RunContent, *_LAST))
 
 
 def frame(event: AgentEvent, index: int) -> bytes:
@@ -42,7 +42,7 @@ def _name(kind: type[AgentEvent]) -> bytes:
 
 
 class LogWriter:
-    """Takes a run's events into a log, and sees to it that the last one says how the run ended.
+    """Takes a run's events into a log, which ends with the one that says how the run ended.
 
     Args:
         log: where they go.
@@ -52,7 +52,7 @@ class LogWriter:
     def __init__(self, log: EventLog, *, all_events: bool = True) -> None:
         self._log = log
         self._all_events = all_events
-        self._last: AgentEvent | None = None
+        self._ended = False
 
     @property
     def next_index(self) -> int:
@@ -61,13 +61,17 @@ class LogWriter:
 
     def __call__(self, event: AgentEvent) -> None:
         """Take an event."""
-        if self._all_events or isinstance(event, _SPARE):
+        kind = type(event)
+        if self._all_events or kind in _SPARE:
             self._log.append(frame(event, self._log.next_index))
-            self._last = event
+            if kind in _LAST:
+                # At once: whoever follows gets the event and the end in one go.
+                self._ended = True
+                self._log.close()
 
     def close(self, run: RunOutput) -> None:
         """No event follows. ``run`` is what the run has come to."""
-        if not isinstance(self._last, _LAST):
+        if not self._ended:
             # It broke down where nothing may: whoever follows it must not wait for its end.
             self(
                 RunError(
@@ -81,4 +85,3 @@ class LogWriter:
                     error_type="internal_error",
                 )
             )
-        self._log.close()

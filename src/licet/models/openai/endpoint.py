@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class EndpointSettings:
         return "" if secret is None else secret.value
 
 
+@functools.lru_cache(maxsize=64)
 def check_base_url(base_url: str) -> str:
     """The URL without its last slash.
 

@@ -53,16 +53,18 @@ class EventSplitter:
         events: list[bytes] = []
         data = self._data
         for raw in lines:
-            line = raw[:-1] if raw.endswith(b"\r") else raw
-            if line.startswith(b"data:"):
-                value = line[6:] if line.startswith(b"data: ") else line[5:]
+            line = raw[:-1] if raw[-1:] == b"\r" else raw
+            if not line:
+                if data:
+                    events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+                    self._data_bytes = 0
+            elif line.startswith(b"data:"):
+                value = line[6:] if line[5:6] == b" " else line[5:]
                 data.append(value)
                 self._data_bytes += len(value) + 1
-                self._check(self._data_bytes)
-            elif not line and data:
-                events.append(data[0] if len(data) == 1 else b"\n".join(data))
-                data.clear()
-                self._data_bytes = 0
+                if self._data_bytes > self._max_event_bytes:
+                    self._check(self._data_bytes)
         return events
 
     def _check(self, size_bytes: int) -> None:
