@@ -14,8 +14,8 @@ from licet.authz.authorizer import Authorizer
 from licet.db.base import Db
 from licet.errors import ConfigurationError
 from licet.os.auditing import Auditing, build_auditing
-from licet.os.collection import uncollected
 from licet.os.config import AuthorizationConfig, Settings
+from licet.os.garbage import uncollected
 from licet.os.log_config import LogFormat
 from licet.os.observer import UNOBSERVED_SERVER, Telemetry
 from licet.os.open_requests import OpenRequests

@@ -15,10 +15,9 @@ from fastapi import FastAPI
 from licet.errors import ConfigurationError
 from licet.os.adding import add_routes, open_docs
 from licet.os.chain import guard, protect
-from licet.os.collection import uncollected
 from licet.os.config import AuthorizationConfig
 from licet.os.explaining import Explainer
-from licet.os.garbage import seldom_collected
+from licet.os.garbage import seldom_collected, uncollected
 from licet.os.judgement import Judge
 from licet.os.openapi import describe
 from licet.os.problems import add_error_handlers
