@@ -82,6 +82,20 @@ class TestBatched:
             await until(lambda: len(sink.kept) == 9, what="all were kept")
         assert sink.batches == [3, 6]
 
+    async def test_a_batch_is_gathered_also_where_something_waits_already(self) -> None:
+        """As under load, where it always does: a batch for a few records is a dear one."""
+        sink = ListSink()
+        sink.free.clear()
+        async with started(sink, batch_seconds=0.2) as made:
+            await record_all(made, 1, 3)
+            await until_in_hand(sink)
+            await record_all(made, 4, 6)
+            sink.free.set()
+            await until(lambda: len(sink.kept) == 3, what="the first batch was kept")
+            await record_all(made, 7, 9)
+            await until(lambda: len(sink.kept) == 9, what="all were kept")
+        assert sink.batches == [3, 6]
+
     async def test_a_batch_has_a_largest_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(recording, "_MAX_BATCH", 100)
         sink = ListSink()

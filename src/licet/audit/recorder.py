@@ -161,10 +161,10 @@ class Recorder:
     async def _work(self) -> None:
         while True:
             await self._wake.wait()
-            await self._gather()
             self._wake.clear()
-            self._hurry.clear()
             while self._waiting or self._refused:
+                # Before each batch: under load something always waits, and a batch has its price.
+                await self._gather()
                 self._note_refusals()
                 await self._keep()
             if self._closing:
@@ -172,7 +172,10 @@ class Recorder:
 
     async def _gather(self) -> None:
         """Let more arrive, unless somebody waits for it or there is enough."""
-        if self._batch_seconds and not self._given:
+        if self._closing or self._given or len(self._waiting) >= self._enough:
+            return
+        if self._batch_seconds:
+            self._hurry.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._batch_seconds):
                     await self._hurry.wait()
