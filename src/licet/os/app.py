@@ -19,6 +19,7 @@ from licet.os.config import AuthorizationConfig
 from licet.os.explaining import Explainer
 from licet.os.garbage import seldom_collected, uncollected
 from licet.os.judgement import Judge
+from licet.os.matching import Matcher
 from licet.os.openapi import describe
 from licet.os.problems import add_error_handlers
 from licet.os.query_filter import keep_queries_out_of_the_log
@@ -91,7 +92,7 @@ class ServedApp:
         """Put the gate into the app's router, with the rules as they are now."""
         server = self._server
         self.table = _table(self.app, config)
-        judge = Judge(self.app.router, self.table, server.policy)
+        judge = Judge(Matcher(self.app.router), self.table, server.policy)
         if server.policy is not None and server.trust is not None:
             server.explainer = Explainer(judge, server.policy, server.trust)
         guard(

@@ -70,7 +70,7 @@ class Gate:
         inner[SCOPE_KEY] = answer
         if scope["type"] == "http" and scope["method"] == "HEAD":
             send = _without_body(send)
-        app = self._limited(self._router.app if matched is None else matched.route)
+        app = self._limited(self._router.app if matched is None else matched.serve)
         if answer.principal is None:
             await app(inner, receive, send)
         else:

@@ -17,6 +17,7 @@ from licet.os.auditing import Auditing, build_auditing
 from licet.os.chain import guard
 from licet.os.config import AuthorizationConfig, Settings
 from licet.os.judgement import Judge
+from licet.os.matching import Matcher
 from licet.os.observer import UNOBSERVED_SERVER
 from licet.os.open_requests import OpenRequests
 from licet.os.policy import build_policy
@@ -68,7 +69,7 @@ def guard_own_app(
     )
     guard(
         app,
-        judge=Judge(app.router, table, policy),
+        judge=Judge(Matcher(app.router), table, policy),
         auditing=auditing,
         open_requests=open_requests,
         max_body_bytes=settings.max_body_bytes,

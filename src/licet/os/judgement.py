@@ -6,9 +6,9 @@ place in which a request is decided.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.types import Scope
 
 from licet.authn.base import Authenticated, Authentication, BadCredentials, Unavailable
@@ -16,19 +16,16 @@ from licet.authn.principal import Principal
 from licet.authz.permission import Permission
 from licet.os.caller import ANYBODY, OPEN, Caller
 from licet.os.denial import Denial
-from licet.os.matching import Matched, match
 from licet.os.middleware.authentication import AUTHENTICATION_KEY
 from licet.os.policy import Policy, Ruling
 from licet.os.rules import Rule
 
 if TYPE_CHECKING:
-    from fastapi.routing import APIRouter
-
+    from licet.os.matching import Matched, Matcher
     from licet.os.table import Guarded, RouteTable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided about one request.
 
     Attributes:
@@ -72,19 +69,19 @@ class Judge:
     """Judges the requests to one router.
 
     Args:
-        router: whose routes are asked for.
+        matcher: finds the routes that are asked for.
         table: their rules.
         policy: who decides; None: authorization is off, and every route is open.
     """
 
-    def __init__(self, router: APIRouter, table: RouteTable, policy: Policy | None) -> None:
-        self._router = router
+    def __init__(self, matcher: Matcher, table: RouteTable, policy: Policy | None) -> None:
+        self._matcher = matcher
         self._table = table
         self._policy = policy
 
     async def judge(self, scope: Scope) -> Judgement:
         """The judgement of a request that was authenticated. Reads nothing of its body."""
-        matched = match(self._router, scope)
+        matched = self._matcher.match(scope)
         guarded = None
         if matched is not None:
             guarded = self._table.guarded(matched.route, matched.scope, matched.path_params)
@@ -159,7 +156,7 @@ def _identified(policy: Policy, answer: Authentication) -> Caller | Judgement:
         return _unknown(Denial.unavailable(answer.reason), "unavailable", answer.reason)
     if isinstance(answer, BadCredentials):
         refused = _unknown(_refusal(answer), answer.code, answer.reason)
-        return replace(refused, principal=answer.principal)
+        return msgspec.structs.replace(refused, principal=answer.principal)
     missing = policy.missing_credentials
     return _unknown(Denial.no_credentials(missing), "no_credentials", missing)
 
@@ -177,4 +174,4 @@ def _refusal(answer: BadCredentials) -> Denial:
 
 
 def _at(judgement: Judgement, matched: Matched | None, guarded: Guarded | None) -> Judgement:
-    return replace(judgement, matched=matched, guarded=guarded)
+    return msgspec.structs.replace(judgement, matched=matched, guarded=guarded)
