@@ -11,6 +11,7 @@ from licet.db.base import Store
 from licet.db.records import RunQuery, RunStatus, SessionRecord
 from licet.errors import NotFoundError
 from licet.os.caller import caller_of
+from licet.os.direct_route import DirectRoute
 from licet.os.once import once_of
 from licet.os.rules import requires
 from licet.os.run_form import read_run_form
@@ -28,7 +29,7 @@ UserId = Annotated[str | None, Query(description="Whose session; for who sees al
 
 def agent_run_routes(server: Server) -> APIRouter:
     """``/agents/{agent_id}/runs`` and below."""
-    router = APIRouter(tags=["Agents"])
+    router = APIRouter(tags=["Agents"], route_class=DirectRoute)
 
     @router.post(
         "/agents/{agent_id}/runs",

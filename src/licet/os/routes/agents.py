@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from licet.authz.permission import Permission
 from licet.os.caller import caller_of
+from licet.os.direct_route import DirectRoute
 from licet.os.rules import requires
 from licet.os.server import Server
 from licet.os.views import JSON, agent_view
@@ -15,7 +16,7 @@ READ = Permission("agents", "read")
 
 def agent_routes(server: Server) -> APIRouter:
     """``/agents`` and ``/agents/{agent_id}``."""
-    router = APIRouter(tags=["Agents"])
+    router = APIRouter(tags=["Agents"], route_class=DirectRoute)
     # Agents do not change while the server runs: each is encoded once.
     encoded = {
         agent.id: JSON(agent_view(agent, db_id=server.db_of(agent).id)).body

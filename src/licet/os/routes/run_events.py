@@ -17,6 +17,7 @@ from licet.os import values
 from licet.os.caller import Caller, caller_of
 from licet.os.continue_form import read_continue_form
 from licet.os.continuing import Paused, go_on
+from licet.os.direct_route import DirectRoute
 from licet.os.resuming import resumed, seen_of
 from licet.os.rules import requires
 from licet.os.run_form import read_fields
@@ -43,7 +44,7 @@ LastEventId = Annotated[
 
 def run_event_routes(server: Server) -> APIRouter:
     """``/agents/{agent_id}/runs/{run_id}/events``, ``…/resume``, ``…/continue``, ``…/cancel``."""
-    router = APIRouter(tags=["Agents"])
+    router = APIRouter(tags=["Agents"], route_class=DirectRoute)
 
     @router.get(
         "/agents/{agent_id}/runs/{run_id}/events",
