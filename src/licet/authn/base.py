@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from licet.authn.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """What a request presented.
 
     Attributes:
@@ -32,8 +33,7 @@ class Credentials:
         return f"Credentials(<{len(self.authorization) + len(self.cookies)} not shown>)"
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticated:
+class Authenticated(msgspec.Struct, frozen=True):
     """The credentials verify: this is who asks."""
 
     principal: Principal

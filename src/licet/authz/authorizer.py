@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from licet.authn.principal import Principal
 from licet.authz.decision import Decision, Verdict, allow, deny
 from licet.authz.grants import Grants
@@ -18,8 +20,7 @@ from licet.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRequest:
+class AccessRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked: who, holding what, wants which permission, on which object.
 
     Attributes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NoReturn
+
+import msgspec
 
 
 class Verdict(IntEnum):
@@ -15,8 +16,7 @@ class Verdict(IntEnum):
     NO_OPINION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What an authorizer says. ``failed``: it could not find out, which is a denial too."""
 
     verdict: Verdict = Verdict.DENY

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.requests import HTTPConnection
 
 from licet.authn.principal import Principal, owner_key
@@ -15,8 +15,7 @@ from licet.db.base import NOBODY, Access
 SCOPE_KEY = "licet.caller"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """One request's caller; ``principal`` is None on the open server and on public routes.
 
     ``grants`` None means that nothing is checked: authorization is off.

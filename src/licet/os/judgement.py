@@ -21,8 +21,9 @@ from licet.os.policy import Policy, Ruling
 from licet.os.rules import Rule
 
 if TYPE_CHECKING:
-    from licet.os.matching import Matched, Matcher
-    from licet.os.table import Guarded, RouteTable
+    # A judgement is never encoded: nobody asks at runtime what is in it. They import FastAPI.
+    from licet.os.matching import Matched, Matcher  # noqa: TC004 - as above
+    from licet.os.table import Guarded, RouteTable  # noqa: TC004 - as above
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

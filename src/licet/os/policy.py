@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from licet.authn.issuer import TrustedIssuer
 from licet.authn.principal import Principal
@@ -38,8 +39,7 @@ RUN_AGENT = Permission("agents", "run", id_param="agent_id")
 """What is asked for again when a run begins, goes on, or calls tools, and when a schedule fires."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(msgspec.Struct, frozen=True):
     """The decision that settled a request, and what it was about."""
 
     decision: Decision

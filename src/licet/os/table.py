@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from fastapi.routing import (
     APIRoute,
     APIRouter,
@@ -55,8 +56,7 @@ class Leaf:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(msgspec.Struct, frozen=True):
     """What stands before one request: the route's template, its rule, its path parameters.
 
     ``methods`` are those that the route serves.
