@@ -7,7 +7,7 @@ httptools keeps a header until it is complete, however large it becomes. The bou
 from __future__ import annotations
 
 import logging
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Transport
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from licet.os.config import DEFAULT_MAX_HEADER_BYTES
 from licet.os.denial import Denial
+from licet.os.joined_writes import JoinedWrites
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ _ANSWER = (
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection. Too large headers are answered 431 (RFC 6585 §5), and it is closed.
 
-    Kept are the bound and one piece of what was received (uvloop: 256 KiB) at most.
+    Kept are the bound and one piece of what was received (uvloop: 256 KiB) at most. What is written
+    in one turn of the event loop goes out together.
     """
 
     def __init__(
@@ -53,6 +55,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # Of the piece in which that was: what followed in it is counted nowhere.
         self._uncounted_bytes = 0
         self._piece_bytes = 0
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Begin to read."""
+        super().connection_made(transport)
+        self.transport = self._writes = JoinedWrites(transport, self.loop)
+
+    def on_response_complete(self) -> None:
+        """Nothing more of this answer comes: it need not wait for the turn's end."""
+        self._writes.flush()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless it leads nowhere."""
@@ -83,6 +95,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand over; where the WebSocket library refuses without an event, send its answer."""
+        self._writes.flush()
+        self.transport = self._writes.real
         super().handle_websocket_upgrade()
         protocol = self.transport.get_protocol()
         if (
