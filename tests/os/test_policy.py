@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from licet.authn.principal import Principal
 from licet.authz.authorizer import AccessRequest, Authorizer
 from licet.authz.decision import Decision, deny, no_opinion
+from licet.authz.permission import Permission
 from licet.os.caller import OPEN, Caller
 from licet.os.config import AuthorizationConfig
 from licet.os.policy import Policy, build_policy
 from licet.os.rules import Rule, requires
 from licet.os.table import Guarded
+from tests.authz.strategies import scope_texts
 from tests.support.live import serve
 from tests.support.world import OWNER, World
 
@@ -34,6 +40,19 @@ class Silent:
 
     async def authorize(self, request: AccessRequest) -> Decision:  # noqa: ARG002 - the protocol's
         return no_opinion("not my business", "silent")
+
+
+class NotBeta:
+    """Has something against one object."""
+
+    async def authorize(self, request: AccessRequest) -> Decision:
+        no = request.resource_id == "beta"
+        return deny("not this one", "beta") if no else no_opinion("any other", "beta")
+
+
+def principal_of(caller: Caller) -> Principal:
+    assert caller.principal is not None
+    return caller.principal
 
 
 def policy(*members: Authorizer, isolation: bool = True) -> Policy:
@@ -77,8 +96,6 @@ async def test_one_that_denies_or_fails_closes_what_scopes_open(
 
 
 async def test_all_permissions_are_needed() -> None:
-    from licet.authz.permission import Permission
-
     both = Rule((Permission("agents", "read"), Permission("sessions", "read")))
     by = policy()
     assert await decide(by, both, "agents:read", "sessions:read") == 200
@@ -101,6 +118,40 @@ def test_a_decision_that_could_not_be_made_tells_nothing_of_the_reason() -> None
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
     assert answer.json() == {"detail": "The decision could not be made; nothing was done"}
+
+
+READ = Permission("agents", "read")
+IDS = ("alpha", "beta", "gamma")
+
+
+@given(st.lists(scope_texts(), max_size=4), st.sampled_from(((), (Silent(),))))
+def test_a_list_shows_what_the_scopes_of_each_object_open(
+    scopes: list[str], members: tuple[Authorizer, ...]
+) -> None:
+    """Whether grants alone are asked, or others too about each object."""
+    by = policy(*members)
+    caller = by.caller(
+        Principal(issuer_alias="a", issuer=None, subject="olga", scopes=tuple(scopes))
+    )
+
+    async def both() -> tuple[set[str], set[str]]:
+        one_by_one = {
+            each
+            for each in IDS
+            if (await by.still_permits(principal_of(caller), READ, resource_id=each)).allowed
+        }
+        return set(await by.visible(caller, READ, IDS)), one_by_one
+
+    shown, permitted = asyncio.run(both())
+    assert shown == permitted
+
+
+async def test_a_list_does_not_show_what_an_authorizer_denies() -> None:
+    by = policy(NotBeta())
+    caller = by.caller(
+        Principal(issuer_alias="a", issuer=None, subject="olga", scopes=("agents:read",))
+    )
+    assert set(await by.visible(caller, READ, IDS)) == {"alpha", "gamma"}
 
 
 class TestCaller:

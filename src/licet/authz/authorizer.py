@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -90,6 +90,8 @@ def scope_rule(permission: Permission) -> str:
 class UnionAuthorizer:
     """Asks all its members: one that denies wins, then one that allows; else nobody has allowed.
 
+    ``asks_scopes_only`` tells whether grants alone decide.
+
     Raises:
         ConfigurationError: a member is no authorizer.
     """
@@ -98,35 +100,25 @@ class UnionAuthorizer:
         for member in members:
             _check_is_one(member)
         self._members = tuple(members)
+        self.asks_scopes_only = [type(member) for member in members] == [ScopeAuthorizer]
 
     async def authorize(self, request: AccessRequest) -> Decision:
-        """The members' decision; no opinion at the end is a denial."""
-        decisions: list[Decision] = []
+        """The first denial, else the first that allows, else a denial because nobody allows."""
+        allowed: Decision | None = None
         for member in self._members:
             decision = await _ask(member, request)
-            decisions.append(decision)
             if decision.verdict is Verdict.DENY:
-                break
-        return combined(decisions)
+                return decision
+            if allowed is None and decision.verdict is Verdict.ALLOW:
+                allowed = decision
+        return _NOBODY if allowed is None else allowed
 
     async def opinions(self, request: AccessRequest) -> Sequence[Opinion]:
         """What each member says, also after one that denies. To be shown, not to be decided by."""
         return [Opinion(_name(member), await _ask(member, request)) for member in self._members]
 
 
-def combined(decisions: Iterable[Decision]) -> Decision:
-    """The first denial, else the first that allows, else a denial because nobody allows."""
-    allowed: Decision | None = None
-    for decision in decisions:
-        if decision.verdict is Verdict.DENY:
-            return decision
-        if decision.verdict is Verdict.ALLOW and allowed is None:
-            allowed = decision
-    return _NOBODY if allowed is None else allowed
-
-
 async def _ask(member: Authorizer, request: AccessRequest) -> Decision:
-    name = _name(member)
     try:
         decision: object = await member.authorize(request)
     except asyncio.CancelledError:
@@ -134,15 +126,16 @@ async def _ask(member: Authorizer, request: AccessRequest) -> Decision:
         if task is None or task.cancelling():
             raise
         # Nobody has cancelled the request: something inside of the authorizer was.
-        logger.exception("the authorizer %s was cancelled; the request is denied", name)
-        return _failed(name)
+        logger.exception("the authorizer %s was cancelled; the request is denied", _name(member))
+        return _failed(member)
     except Exception:
-        logger.exception("the authorizer %s failed; the request is denied", name)
-        return _failed(name)
+        logger.exception("the authorizer %s failed; the request is denied", _name(member))
+        return _failed(member)
     # Somebody else's code: what is not a decision must not pass for one.
     if not isinstance(decision, Decision) or not isinstance(decision.verdict, Verdict):
+        name = _name(member)
         logger.error("the authorizer %s answered no decision; the request is denied", name)
-        return _failed(name)
+        return _failed(member)
     return decision
 
 
@@ -158,7 +151,8 @@ def _name(member: Authorizer) -> str:
     return type(member).__name__
 
 
-def _failed(name: str) -> Decision:
+def _failed(member: Authorizer) -> Decision:
+    name = _name(member)
     return Decision(Verdict.DENY, f"the authorizer {name} failed", name, failed=True)
 
 

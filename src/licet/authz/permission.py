@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from licet.errors import ConfigurationError
 
@@ -16,17 +16,20 @@ class Permission:
         action: what is done, e.g. ``run``.
         id_param: the path parameter that names one object: a grant for that object is enough.
         listing: the answer shows what the grants reach; any reach at all is enough.
+
+    Attributes:
+        scope: the scope that opens it, as clients know it.
     """
 
     resource: str
     action: str
     id_param: str | None = None
     listing: bool = False
+    scope: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def scope(self) -> str:
-        """The scope that opens it, as clients know it."""
-        return f"{self.resource}:{self.action}"
+    def __post_init__(self) -> None:
+        # Made once: every request names it several times.
+        object.__setattr__(self, "scope", f"{self.resource}:{self.action}")
 
     @classmethod
     def parse(cls, scope: str, *, id_param: str | None = None, listing: bool = False) -> Permission:

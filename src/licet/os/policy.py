@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -144,10 +144,16 @@ class Policy:
             )
         )
 
-    async def visible(self, caller: Caller, permission: Permission, ids: Iterable[str]) -> set[str]:
+    async def visible(
+        self, caller: Caller, permission: Permission, ids: Collection[str]
+    ) -> Collection[str]:
         """Those of some objects that a list may show to a caller."""
         if caller.principal is None or caller.grants is None:
-            return set(ids)
+            return ids
+        if self.authorizer.asks_scopes_only:
+            # What grants reach is known at once, and nobody else has a say about each object.
+            reach = caller.grants.reach(permission.resource, permission.action)
+            return ids if reach.is_all else {each for each in ids if each in reach}
         shown = set()
         for identifier in ids:
             request = AccessRequest(
