@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from licet.authn.base import Authenticated, Authentication, BadCredentials, Unavailable
@@ -21,7 +22,7 @@ class JwtTokens:
     async def authenticate_token(self, token: bytes) -> Authentication:
         """Whom the token speaks for."""
         try:
-            principal = await with_fresh_keys(lambda: self._verifier.verify(token))
+            principal = await with_fresh_keys(partial(self._verifier.verify, token))
         except KeysUnavailableError as unavailable:
             return Unavailable(str(unavailable))
         except TokenRefusedError as refused:

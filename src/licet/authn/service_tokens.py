@@ -114,7 +114,7 @@ class ServiceTokenAuthenticator:
             await asyncio.wait(self._noting)
 
     def _token(self, credentials: Credentials) -> bytes | None:
-        if not any(_PREFIX in value for value in credentials.authorization):
+        if _PREFIX not in b" ".join(credentials.authorization):
             return None
         try:
             token = bearer_token(credentials, bare=self._bare)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 from licet.db.approval_base import ApprovalStore
 from licet.db.approval_records import ApprovalRecord
 from licet.db.audit_base import AuditStore
@@ -35,8 +37,7 @@ NOBODY = ""
 """The owner of rows that were written without authorization."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """On whose behalf rows are read and written. ``sees_all`` is the administrator's."""
 
     owner: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select
 from sqlalchemy.engine import Connection
 
 from licet.db.codec import MAX_INTEGER, storable, within_columns
@@ -27,6 +27,8 @@ from licet.db.watching import no_such_topic
 
 _revocation_values = [revocations.c[name] for name in REVOCATION_COLUMNS]
 _account_values = [service_accounts.c[name] for name in SERVICE_ACCOUNT_COLUMNS]
+# Made once: every process asks it several times a second.
+_NUMBER = select(changes.c.number).where(changes.c.topic == bindparam("topic"))
 
 
 def topic_number(connection: Connection, topic: str) -> int:
@@ -37,8 +39,7 @@ def topic_number(connection: Connection, topic: str) -> int:
     """
     number = None
     if storable(topic):
-        statement = select(changes.c.number).where(changes.c.topic == topic)
-        number = connection.execute(statement).scalar_one_or_none()
+        number = connection.execute(_NUMBER, {"topic": topic}).scalar_one_or_none()
     if number is None:
         raise no_such_topic(topic)
     return int(number)

@@ -92,7 +92,7 @@ class Auditing:
             reason=reason,
             principal=from_scope(scope).principal,
         )
-        return await self._take(_event(scope, judgement, status, kind=EventKind.GRANT))
+        return await self._take(_event(scope, judgement, status, kind=EventKind.GRANT.value))
 
     async def record_public(
         self, scope: Scope, *, rule: str, status: int | None, reason: str
@@ -178,7 +178,7 @@ def _event(
     judgement: Judgement,
     status: int | None,
     *,
-    kind: EventKind = EventKind.REQUEST,
+    kind: str = EventKind.REQUEST.value,
 ) -> AuditEvent:
     principal, guarded, wanted = judgement.principal, judgement.guarded, judgement.permission
     resource_id = None
@@ -189,7 +189,7 @@ def _event(
     return AuditEvent(
         time_us=time.time_ns() // 1000,
         request_id=scope.get(REQUEST_ID_KEY, ""),
-        kind=kind.value,
+        kind=kind,
         decision="allow" if status is None else "deny",
         status=status,
         reason=storable_text(judgement.reason),

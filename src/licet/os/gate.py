@@ -6,6 +6,8 @@ body is read. What it lets through is exactly the route that it decided on.
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi.routing import APIRouter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -70,21 +72,13 @@ class Gate:
         inner[SCOPE_KEY] = answer
         if scope["type"] == "http" and scope["method"] == "HEAD":
             send = _without_body(send)
-        app = self._limited(self._router.app if matched is None else matched.serve)
+        app: ASGIApp = self._router.app if matched is None else matched.serve
+        if scope["type"] != "websocket":
+            app = partial(limit_body, app, max_body_bytes=self._max_body_bytes)
         if answer.principal is None:
             await app(inner, receive, send)
         else:
             await self._open_requests.serve(app, answer.principal, inner, receive, send)
-
-    def _limited(self, target: ASGIApp) -> ASGIApp:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "websocket":
-                await target(scope, receive, send)
-            else:
-                limit = self._max_body_bytes
-                await limit_body(target, scope, receive, send, max_body_bytes=limit)
-
-        return app
 
 
 def _without_body(send: Send) -> Send:

@@ -91,6 +91,21 @@ class OpenRequests:
 class OpenRequest:
     """One of them. ``cut`` is the reason, once it was ended from outside."""
 
+    __slots__ = (
+        "_cancelled",
+        "_cancelled_at",
+        "_cancelling_before",
+        "_ended",
+        "_receive",
+        "_received",
+        "_scope",
+        "_send",
+        "_started",
+        "_task",
+        "cut",
+        "principal",
+    )
+
     def __init__(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - servers answer each request in a task

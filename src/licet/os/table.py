@@ -47,9 +47,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The route at the end of the way: where included routers lead, the route inside them."""
+    """The route at the end of the way: where included routers lead, the route inside them.
+
+    ``mapped`` is the template as mappings know it.
+    """
 
     template: str
+    mapped: str
     kind: str
     methods: frozenset[str]
     endpoint: Callable[..., Any] | None
@@ -102,9 +106,7 @@ class RouteTable:
 
     def unbound(self) -> list[str]:
         """Mappings that no route answers to: they would guard nothing."""
-        leaves = [
-            (normal_template(leaf.template), leaf.methods) for leaf in _leaves(self._router.routes)
-        ]
+        leaves = [(leaf.mapped, leaf.methods) for leaf in _leaves(self._router.routes)]
         return [
             f"{method} {path}"
             for (method, path) in self._mapped
@@ -137,11 +139,10 @@ class RouteTable:
 
     def _rule(self, leaf: Leaf, method: str) -> Rule | None:
         # A mapping stands above what the route itself says: it is the operator's word.
-        path = normal_template(leaf.template)
         asked = "GET" if method == "HEAD" else method
         return (
-            self._mapped.get((asked, path))
-            or self._mapped.get((ANY_METHOD, path))
+            self._mapped.get((asked, leaf.mapped))
+            or self._mapped.get((ANY_METHOD, leaf.mapped))
             or declared(leaf.endpoint)
         )
 
@@ -177,8 +178,10 @@ def _leaf_of(context: RouteContext) -> Leaf:
     methods = {WEBSOCKET} if websocket else set(context.methods or {ANY_METHOD})
     if "GET" in methods:
         methods.discard("HEAD")
+    template = f"//{original.host}" if isinstance(original, Host) else context.path or ""
     return Leaf(
-        template=f"//{original.host}" if isinstance(original, Host) else context.path or "",
+        template=template,
+        mapped=normal_template(template),
         kind="websocket" if websocket else "http" if context.methods else "mount",
         methods=frozenset(methods),
         endpoint=context.endpoint,

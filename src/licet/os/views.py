@@ -20,6 +20,7 @@ from licet.tools.requirement import Wait
 
 PREVIEW_CHARS = 280
 
+_JSON_TYPE = (b"content-type", b"application/json")
 _encoder = msgspec.json.Encoder(enc_hook=plain)
 
 
@@ -31,6 +32,10 @@ class JSON(Response):
     def __init__(self, content: Any, status_code: int = 200) -> None:
         body = content if isinstance(content, bytes) else _encoder.encode(content)
         super().__init__(body, status_code=status_code)
+
+    def init_headers(self, _headers: Mapping[str, str] | None = None) -> None:
+        """The two that every answer of JSON has; what else there may be is not asked."""
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _JSON_TYPE]
 
 
 def iso(epoch_us: int) -> str:

@@ -49,8 +49,8 @@ class AuthenticationMiddleware:
         client = scope.get("client")
         headers = scope["headers"]
         return Credentials(
-            authorization=tuple(v for k, v in headers if k == self._header),
-            cookies=tuple(v for k, v in headers if k == b"cookie") if self._cookies else (),
+            authorization=tuple([v for k, v in headers if k == self._header]),
+            cookies=tuple([v for k, v in headers if k == b"cookie"]) if self._cookies else (),
             forgeable=self._cookies and is_forgeable(scope),
             client=None if client is None else client[0],
         )
