@@ -13,11 +13,13 @@ from typing import Any
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
-from starlette.routing import request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class DirectRoute(APIRoute):
     """A route of FastAPI, documented as all are; called without a look for what it does not take.
+
+    What its endpoint raises is answered where the app answers errors, which is around all routes.
 
     Where an endpoint takes more, or answers no ``Response``, it is a route like any other;
     ``is_direct`` tells which.
@@ -28,7 +30,7 @@ class DirectRoute(APIRoute):
         names = self._names()
         self.is_direct = names is not None
         if names is not None:
-            self.app = request_response(_calling(endpoint, *names))
+            self.app = _calling(endpoint, *names)
 
     def _names(self) -> tuple[str | None, Sequence[str]] | None:
         """What the endpoint calls its request and its texts of the path; None: it takes more."""
@@ -51,12 +53,13 @@ class DirectRoute(APIRoute):
 
 def _calling(
     endpoint: Callable[..., Awaitable[Response]], request_name: str | None, texts: Sequence[str]
-) -> Callable[[Request], Awaitable[Response]]:
-    async def call(request: Request) -> Response:
-        found = request.scope["path_params"]
+) -> ASGIApp:
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        found = scope["path_params"]
         given = {name: found[name] for name in texts}
         if request_name is not None:
-            given[request_name] = request
-        return await endpoint(**given)
+            given[request_name] = Request(scope, receive, send)
+        response = await endpoint(**given)
+        await response(scope, receive, send)
 
     return call
