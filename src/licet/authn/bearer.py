@@ -54,11 +54,10 @@ def bearer_token(credentials: Credentials, *, bare: bool = False) -> bytes:
         raise HeaderRefusedError("more than one Authorization header")
     value = credentials.authorization[0].strip(b" \t")
     scheme = _scheme(value)
-    if scheme is not None and _is_token68(value[scheme.end() :]):
-        token = value[scheme.end() :]
-    elif bare and _is_token68(value):
-        token = value
-    else:
+    token = value if scheme is None else value[scheme.end() :]
+    # Each character of a token by one call: a pattern would look at some hundreds, one by one.
+    start = token.rstrip(b"=")
+    if (scheme is None and not bare) or not start or start.translate(None, _TOKEN_CHARS):
         # Nothing of the header is named: without a scheme its first word is the token.
         raise HeaderRefusedError(
             "the Authorization header is not of the form 'Bearer <token>'; no other scheme is taken"
@@ -66,9 +65,3 @@ def bearer_token(credentials: Credentials, *, bare: bool = False) -> bytes:
     if len(token) > MAX_TOKEN_BYTES:
         raise HeaderRefusedError(f"the token is larger than {MAX_TOKEN_BYTES} bytes")
     return token
-
-
-def _is_token68(text: bytes) -> bool:
-    # A pattern would look at each character by itself, of which a token has some hundreds.
-    start = text.rstrip(b"=")
-    return bool(start) and not start.translate(None, _TOKEN_CHARS)
