@@ -35,7 +35,7 @@ class Recorder:
     Args:
         sink: keeps them.
         blocking: wait until the sink has kept an event.
-        batch_seconds: how long events are gathered, where nobody waits.
+        batch_seconds: how long events are gathered, where nobody waits; from one batch to the next.
         max_waiting: how many may wait in memory.
         timeout_seconds: how long a blocking call waits.
         now_us: gives epoch microseconds.
@@ -159,25 +159,28 @@ class Recorder:
             raise AuditUnavailableError("an audit record was not written in time") from None
 
     async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             self._wake.clear()
+            began = loop.time()
             while self._waiting or self._refused:
                 # Before each batch: under load something always waits, and a batch has its price.
-                await self._gather()
+                await self._gather(until=began + self._batch_seconds)
+                began = loop.time()
                 self._note_refusals()
                 await self._keep()
             if self._closing:
                 return
 
-    async def _gather(self) -> None:
+    async def _gather(self, *, until: float) -> None:
         """Let more arrive, unless somebody waits for it or there is enough."""
         if self._closing or self._given or len(self._waiting) >= self._enough:
             return
         if self._batch_seconds:
             self._hurry.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._batch_seconds):
+                async with asyncio.timeout_at(until):
                     await self._hurry.wait()
 
     async def _keep(self) -> None:
