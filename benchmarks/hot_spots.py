@@ -10,6 +10,7 @@ depends on the version of Python, so there is a baseline (``hot_spots.json``) fo
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,14 +19,17 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from benchmarks.suites.tokens import own_verifier, signed_tokens
+from licet.agent import Agent
 from licet.agent.events import RunContent
 from licet.authn.base import Authenticated, Credentials
 from licet.authn.bearer import BearerAuthenticator
 from licet.authn.jwt_tokens import JwtTokens
 from licet.authn.principal import Principal
+from licet.db.in_memory import InMemoryDb
+from licet.models.openai import OpenAIChat
 from licet.models.openai.decode import AnswerDecoder
 from licet.models.openai.failure import Failures
-from licet.os.config import AuthorizationConfig
+from licet.os import AgentOS, AuthorizationConfig
 from licet.os.policy import RUN_AGENT, build_policy
 from licet.os.rules import Rule
 from licet.os.table import Guarded
@@ -68,6 +72,7 @@ def counts() -> dict[str, int]:
     for name, call in _hot_spots().items():
         call()
         found[name] = bytecodes(call)
+    found["answer GET /agents"] = asyncio.run(_list_agents())
     return found
 
 
@@ -156,6 +161,45 @@ def _decode() -> Callable[[], object]:
         assert said[-1] == "word17"
 
     return decode
+
+
+async def _list_agents() -> int:
+    """The whole way of a request through the app, from the server's call to its last ``send``."""
+    factory = TokenFactory()
+    model = OpenAIChat(id="scripted", api_key="sk-scripted")
+    agent_os = AgentOS(
+        agents=[Agent(id="bench", model=model)],
+        db=InMemoryDb(),
+        authorization=True,
+        authorization_config=AuthorizationConfig(verification_keys=[factory.public_key]),
+    )
+    app = agent_os.get_app()
+    token = factory.token("bench", scopes=("agents:read",), aud=agent_os.id).encode()
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        raise AssertionError("a list needs no body")
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    def answer() -> None:
+        scope: dict[str, Any] = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/agents",
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer " + token)],
+            "client": ("127.0.0.1", 1),
+        }
+        _at_once(app(scope, receive, send))
+
+    async with app.router.lifespan_context(app):
+        answer()
+        count = bytecodes(answer)
+    assert statuses == [200, 0, 200, 0], statuses
+    return count
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:
