@@ -66,20 +66,24 @@ class ScopeAuthorizer:
 
     async def authorize(self, request: AccessRequest) -> Decision:
         """Allow what the grants permit; deny all else, naming the scope that was missing."""
-        if request.grants.is_admin:
-            return _ADMIN
-        wanted = request.permission
-        if wanted is None:
-            return _VERIFIED if request.declared else _UNDECLARED
-        rule = scope_rule(wanted)
-        if wanted.listing and request.resource_id is None:
-            reach = request.grants.reach(wanted.resource, wanted.action)
-            permitted = not reach.is_none
-        else:
-            permitted = request.grants.permits(wanted.resource, wanted.action, request.resource_id)
-        if permitted:
-            return allow(f"the caller holds {wanted.scope}", rule)
-        return deny(f"the caller does not hold {wanted.scope}", rule)
+        return _by_scopes(request)
+
+
+def _by_scopes(request: AccessRequest) -> Decision:
+    if request.grants.is_admin:
+        return _ADMIN
+    wanted = request.permission
+    if wanted is None:
+        return _VERIFIED if request.declared else _UNDECLARED
+    rule = scope_rule(wanted)
+    if wanted.listing and request.resource_id is None:
+        reach = request.grants.reach(wanted.resource, wanted.action)
+        permitted = not reach.is_none
+    else:
+        permitted = request.grants.permits(wanted.resource, wanted.action, request.resource_id)
+    if permitted:
+        return allow(f"the caller holds {wanted.scope}", rule)
+    return deny(f"the caller does not hold {wanted.scope}", rule)
 
 
 def scope_rule(permission: Permission) -> str:
@@ -104,6 +108,9 @@ class UnionAuthorizer:
 
     async def authorize(self, request: AccessRequest) -> Decision:
         """The first denial, else the first that allows, else a denial because nobody allows."""
+        if self.asks_scopes_only:
+            # Nobody who could wait, fail, or answer no decision.
+            return _by_scopes(request)
         allowed: Decision | None = None
         for member in self._members:
             decision = await _ask(member, request)
