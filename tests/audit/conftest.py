@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-import psycopg
 import pytest
 
-from licet.db.postgres import PostgresDb
 from licet.db.sql_db import SqlDb
 from licet.db.sqlite import SqliteDb
-from tests.support.postgres import EmbeddedPostgres, fresh_schema, postgres_server
+from tests.support.postgres import EmbeddedPostgres, postgres_server
+from tests.support.schema import Schema, kept_schema
 
 __all__ = ["postgres_server"]
 
@@ -30,11 +29,10 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+def kept(postgres_server: EmbeddedPostgres) -> Iterator[Schema]:
     """A PostgreSQL schema with tables."""
-    with fresh_schema(postgres_server) as url:
-        asyncio.run(_open_and_close(PostgresDb(url)))
-        yield url
+    with kept_schema(postgres_server) as schema:
+        yield schema
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -44,21 +42,33 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_db(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> MakeDb:
-    """Makes a Db on one and the same empty database, as often as it is called."""
+def schema(kind: str, request: pytest.FixtureRequest) -> Schema | None:
+    """The schema of a kind that has one, empty."""
     if kind == "sqlite":
-        path = tmp_path / "licet.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), path)
-        return lambda: SqliteDb(path)
-    url = request.getfixturevalue("migrated_url")
-    with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        connection.execute("TRUNCATE licet_audit, licet_audit_writers, licet_audit_batches")
-    return lambda: PostgresDb(url)
+        return None
+    schema = cast("Schema", request.getfixturevalue("kept"))
+    schema.clear()
+    return schema
 
 
 @pytest.fixture
-async def db(new_db: MakeDb) -> AsyncIterator[SqlDb]:
+def new_db(schema: Schema | None, request: pytest.FixtureRequest, tmp_path: Path) -> MakeDb:
+    """Makes a Db on one and the same empty database, as often as it is called."""
+    if schema is not None:
+        return schema.new_db
+    path = tmp_path / "licet.db"
+    shutil.copy(request.getfixturevalue("migrated_file"), path)
+    return lambda: SqliteDb(path)
+
+
+@pytest.fixture
+async def db(new_db: MakeDb, schema: Schema | None) -> AsyncIterator[SqlDb]:
     """An open and empty database."""
+    if schema is not None:
+        await schema.db.open()
+        yield schema.db
+        await schema.settle()
+        return
     db = new_db()
     await db.open()
     yield db

@@ -8,20 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-import psycopg
 import pytest
 
 from licet.db.base import Db
 from licet.db.in_memory import InMemoryDb
-from licet.db.postgres import PostgresDb
 from licet.db.sqlite import SqliteDb
-from tests.support.postgres import (
-    ROLE,
-    ROW_ROLE,
-    EmbeddedPostgres,
-    fresh_schema,
-    postgres_server,
-)
+from tests.support.postgres import ROLE, ROW_ROLE, EmbeddedPostgres, postgres_server
+from tests.support.schema import Schema, kept_schema
 
 __all__ = ["postgres_server"]
 
@@ -38,20 +31,18 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
-    """A PostgreSQL schema with tables."""
-    with fresh_schema(postgres_server) as url:
-        asyncio.run(_open_and_close(PostgresDb(url)))
-        yield url
+def plain_schema(postgres_server: EmbeddedPostgres) -> Iterator[Schema]:
+    """A schema as it is by default."""
+    with kept_schema(postgres_server) as schema:
+        yield schema
 
 
 @pytest.fixture(scope="session")
-def guarded_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
-    """A PostgreSQL schema with tables and with row-level security."""
+def guarded_schema(postgres_server: EmbeddedPostgres) -> Iterator[Schema]:
+    """A schema with row-level security."""
     postgres_server.create_role_within(ROW_ROLE, member=ROLE)
-    with fresh_schema(postgres_server) as url:
-        asyncio.run(_open_and_close(PostgresDb(url, row_level_security=True)))
-        yield url
+    with kept_schema(postgres_server, guarded=True) as schema:
+        yield schema
 
 
 @pytest.fixture(params=KINDS)
@@ -61,31 +52,39 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_db(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeDb]:
-    """Makes a Db on one and the same empty database, as often as it is called."""
-    if kind == "in_memory":
-        db = InMemoryDb()
-        yield lambda: db
-    elif kind == "sqlite":
-        path = tmp_path / "licet.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), path)
-        yield lambda: SqliteDb(path)
-    else:
-        guarded = kind != "postgres"
-        url = request.getfixturevalue("guarded_url" if guarded else "migrated_url")
-        with psycopg.connect(url.replace("+psycopg", "")) as connection:
-            connection.execute(
-                "TRUNCATE licet_sessions, licet_runs, licet_revocations, licet_service_accounts, "
-                "licet_audit, licet_audit_writers, licet_audit_batches, "
-                "licet_jobs, licet_once, licet_approvals, licet_executors, "
-                "licet_schedules, licet_schedule_runs"
-            )
-        yield lambda: PostgresDb(url, row_level_security=guarded)
+def schema(kind: str, request: pytest.FixtureRequest) -> Schema | None:
+    """The schema of a kind that has one, empty."""
+    if not kind.startswith("postgres"):
+        return None
+    name = "plain_schema" if kind == "postgres" else "guarded_schema"
+    schema = cast("Schema", request.getfixturevalue(name))
+    schema.clear()
+    return schema
 
 
 @pytest.fixture
-async def db(new_db: MakeDb) -> AsyncIterator[Db]:
+def new_db(
+    kind: str, schema: Schema | None, request: pytest.FixtureRequest, tmp_path: Path
+) -> MakeDb:
+    """Makes a Db on one and the same empty database, as often as it is called."""
+    if schema is not None:
+        return schema.new_db
+    if kind == "in_memory":
+        db = InMemoryDb()
+        return lambda: db
+    path = tmp_path / "licet.db"
+    shutil.copy(request.getfixturevalue("migrated_file"), path)
+    return lambda: SqliteDb(path)
+
+
+@pytest.fixture
+async def db(new_db: MakeDb, schema: Schema | None) -> AsyncIterator[Db]:
     """An open and empty Db."""
+    if schema is not None:
+        await schema.db.open()
+        yield schema.db
+        await schema.settle()
+        return
     db = new_db()
     await db.open()
     yield db
