@@ -8,9 +8,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # What `make test` draws is the same everywhere, so that it passes or fails for what was changed;
-# `make soak` draws anew each time. How long an example takes says nothing on a busy machine.
-settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
+# `make soak` draws anew each time, and ten times as much. How long an example takes says nothing on
+# a busy machine.
+settings.register_profile(
+    "explore", max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "same", settings.get_profile("explore"), max_examples=40, derandomize=True
+)
 settings.load_profile("same")
 
 

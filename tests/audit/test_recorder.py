@@ -15,6 +15,7 @@ from licet.audit.event import EventKind
 from licet.audit.recorder import AuditUnavailableError, Recorder
 from licet.errors import StorageError
 from tests.audit.events import ListSink, event, events, until
+from tests.support.examples import examples
 
 NOW_US = 5_000_000
 FOR_EVER = 600.0
@@ -492,7 +493,7 @@ STEPS: st.SearchStrategy[list[Step]] = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(0.6))
 @given(STEPS, st.integers(1, 12), st.integers(1, 5))
 def test_whatever_happens_what_was_accepted_is_kept_once_and_in_order(
     steps: list[Step], max_waiting: int, max_batch: int

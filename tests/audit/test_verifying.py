@@ -21,6 +21,7 @@ from licet.db.in_memory import InMemoryDb
 from licet.db.sql_db import SqlDb
 from tests.audit.trails import ED25519, HMAC, MALLORY, PUBLIC, SECRET, Trail, trail
 from tests.contract.audit_rows import all_writers, batch, record
+from tests.support.examples import examples
 
 EITHER = pytest.mark.parametrize("signer", [ED25519, None], ids=["signed", "unsigned"])
 
@@ -412,7 +413,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(1.5))
 @given(st.data())
 def test_whatever_is_changed_removed_or_added_is_found(data: st.DataObject) -> None:
     """All of a signed trail that was anchored at its end, except what is not covered: nothing."""

@@ -24,6 +24,7 @@ from licet.authn.jwt import IssuersVerifier, JwtVerifier, TokenVerifier
 from licet.authn.jwt_tokens import JwtTokens
 from licet.authn.refusal import TokenRefusedError
 from tests.authn.parts import NOW, Clock, cookies, factory, verifier
+from tests.support.examples import examples
 
 TOKENS = {name: factory(name) for name in ("RS256", "ES256", "EdDSA", "HS256")}
 VALID = {
@@ -96,7 +97,7 @@ async def test_any_header_payload_and_signature_are_refused(
 
 
 @pytest.mark.parametrize("algorithm", sorted(TOKENS))
-@settings(max_examples=60)
+@settings(max_examples=examples(0.6))
 @given(data=st.data())
 async def test_a_changed_token_is_refused(algorithm: str, data: st.DataObject) -> None:
     token = VALID[algorithm].encode()

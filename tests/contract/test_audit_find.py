@@ -16,6 +16,7 @@ from licet.db.in_memory import InMemoryDb
 from tests.contract.audit_rows import append, forget_audit, places, record, records
 from tests.contract.conftest import KINDS
 from tests.contract.test_values import BAD_TEXTS
+from tests.support.examples import examples
 
 MANY = AuditQuery(limit=1000)
 
@@ -183,7 +184,8 @@ ROWS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "in_memory"])
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.4),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     rows=st.dictionaries(NAMES, st.lists(ROWS, min_size=1, max_size=6)),

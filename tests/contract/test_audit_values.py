@@ -26,6 +26,7 @@ from tests.contract.audit_rows import (
     writer,
 )
 from tests.contract.test_values import BAD_TEXTS, TEXTS, texts
+from tests.support.examples import examples
 
 NUMBERS = ["time_us", "status", "latency_us"]
 OPTIONAL = [
@@ -104,7 +105,8 @@ INTEGERS = st.integers(-MAX_INTEGER, MAX_INTEGER)
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     rows=st.lists(

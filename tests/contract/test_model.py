@@ -24,6 +24,7 @@ from licet.db.run_states import FIRST
 from licet.errors import LicetError
 from tests.contract.conftest import KINDS
 from tests.contract.rows import ADMIN, everything
+from tests.support.examples import examples
 
 OWNERS = ("", "alice", "bob")
 IDS = ("s", "t", "%")
@@ -185,7 +186,8 @@ async def empty(db: Db) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "in_memory"])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.6),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sequence=st.lists(calls(), max_size=25))
 async def test_every_sequence_of_calls_answers_as_in_memory(db: Db, sequence: list[Call]) -> None:

@@ -23,6 +23,7 @@ from licet.errors import ConflictError
 from tests.contract.pause_rows import approval
 from tests.contract.rows import ADMIN, run, session
 from tests.contract.work_rows import claimed_id, job_of
+from tests.support.examples import examples
 
 PENDING, RUNNING, PAUSED, COMPLETED, CANCELLED, ERROR = RunStatus
 SESSIONS = {
@@ -324,7 +325,8 @@ steps = st.one_of(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(1.5),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(first=st.lists(beginnings, max_size=3), sequence=st.lists(steps, max_size=40))
 async def test_every_sequence_comes_to_what_the_model_says(

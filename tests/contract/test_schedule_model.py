@@ -16,6 +16,7 @@ from licet.errors import LicetError
 from tests.contract.conftest import KINDS
 from tests.contract.rows import ADMIN
 from tests.contract.schedule_rows import MANY, attempt, outcome, schedule
+from tests.support.examples import examples
 
 OWNERS = ("alice", "bob")
 
@@ -107,7 +108,8 @@ async def forget_everything(db: Db) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "in_memory"])
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.6),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sequence=st.lists(everything, max_size=25))
 async def test_every_sequence_of_calls_answers_as_in_memory(db: Db, sequence: list[Call]) -> None:

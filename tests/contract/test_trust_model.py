@@ -23,6 +23,7 @@ from licet.db.trust_records import (
 from licet.errors import LicetError
 from tests.contract.conftest import KINDS, MakeDb
 from tests.contract.trust_rows import account, everything, forget_everything, revocation, rotation
+from tests.support.examples import examples
 
 # Each new row brings an id that no other has: the examples are about names, values and times.
 _ids = st.uuids(version=4).map(str)
@@ -155,16 +156,15 @@ async def all_rows(db: Db) -> list[Any]:
     return sorted(without_numbers(rows), key=lambda row: row.id)
 
 
-def relaxed(examples: int) -> settings:
+def relaxed(share: float) -> settings:
     return settings(
-        max_examples=examples,
-        deadline=None,
+        max_examples=examples(share),
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "in_memory"])
-@relaxed(60)
+@relaxed(0.6)
 @given(sequence=st.lists(changes | questions, max_size=25))
 async def test_every_sequence_of_calls_answers_as_in_memory(db: Db, sequence: list[Call]) -> None:
     await forget_everything(db)
@@ -200,7 +200,7 @@ def picture(rows: list[Any]) -> list[Any]:
     )
 
 
-@relaxed(25)
+@relaxed(0.25)
 @given(rounds=st.lists(st.lists(st.tuples(st.booleans(), changes), max_size=6), max_size=8))
 async def test_who_follows_step_by_step_sees_what_who_reads_everything_sees(
     new_db: MakeDb, kind: str, rounds: list[list[tuple[bool, Call]]]

@@ -15,6 +15,7 @@ from licet.db.codec import MAX_KEY_BYTES
 from licet.db.records import RunQuery, Saving, SessionKey
 from licet.errors import StorageError
 from tests.contract.rows import ALICE, everything, run, session, stored
+from tests.support.examples import examples
 
 TEXTS = [
     "",
@@ -78,7 +79,8 @@ async def test_bodies_come_back_byte_for_byte(db: Db, body: bytes) -> None:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.25),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(state=st.dictionaries(texts, json_values, max_size=4))
 async def test_any_json_comes_back_as_it_was(db: Db, state: dict[str, Any]) -> None:

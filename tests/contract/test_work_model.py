@@ -28,6 +28,7 @@ from tests.contract.conftest import KINDS
 from tests.contract.pause_rows import EVERY_APPROVAL, approval, decision
 from tests.contract.rows import ADMIN, everything
 from tests.contract.work_rows import job_of
+from tests.support.examples import examples
 
 OWNERS = ("alice", "bob")
 EXECUTORS = ("e", "f")
@@ -248,7 +249,8 @@ async def empty(db: Db) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "in_memory"])
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(1),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sequence=st.lists(calls, min_size=5, max_size=40))
 async def test_every_sequence_of_calls_answers_as_in_memory(db: Db, sequence: list[Call]) -> None:
@@ -259,7 +261,7 @@ async def test_every_sequence_of_calls_answers_as_in_memory(db: Db, sequence: li
     assert await end(db) == await end(model)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(2))
 @given(sequence=st.lists(calls, min_size=5, max_size=40), most=limits, agent_ids=served)
 async def test_a_claim_is_of_the_oldest_run_that_may_work(
     sequence: list[Call], most: QueueLimits, agent_ids: set[str]

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 
 from licet.db.sqlite import SqliteDb
 from licet.os import AgentOS
+from tests.support.examples import examples
 from tests.support.live import LiveServer, serve
 from tests.support.world import CLIENT_ID, ISSUER, IssuerTokens, World
 
@@ -54,9 +55,7 @@ def test_no_5xx_and_no_status_that_is_not_in_the_document(
     server: LiveServer, operation: Any, caller: str
 ) -> None:
     @settings(
-        max_examples=12,
-        deadline=None,
-        derandomize=True,
+        max_examples=examples(0.12),
         database=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from licet.agent.decisions import REJECTED
 from tests.support import wild
+from tests.support.examples import examples
 from tests.support.waiting_place import At, Paused, PausePlace, detail
 from tests.support.world import ADMIN, OWNER, STRANGER
 
@@ -272,7 +273,7 @@ class TestWhatIsRefused:
         assert stream.status_code == 409
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1), suppress_health_check=list(HealthCheck))
 @given(decisions=wild.decisions)
 def test_whatever_is_said_no_call_is_made_that_was_not_approved(
     at: At, waiting: Paused, decisions: list[Any]

@@ -19,6 +19,7 @@ from licet.db.sqlite import SqliteDb
 from licet.os.table import Entry
 from licet.testing import Say, ScriptedModel
 from tests.support import wild
+from tests.support.examples import examples
 from tests.support.live import LiveServer, serve
 from tests.support.world import OWNER, World
 
@@ -139,7 +140,8 @@ def targets(entry: Entry, approval_id: str) -> st.SearchStrategy[str]:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.methods[0]} {e.template}")
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(0.3),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_no_input_yields_a_500(target: Target, entry: Entry, data: st.DataObject) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from licet.db.records import RunRecord
+from tests.support.examples import examples
 from tests.support.pause_place import PEOPLE, WAYS, PausePlace
 
 T = TypeVar("T")
@@ -141,8 +142,7 @@ async def gathered(run: RunRecord, todo: Sequence[Todo]) -> None:
 
 TestPauseLife = PauseLife.TestCase
 TestPauseLife.settings = settings(
-    max_examples=12,
+    max_examples=examples(0.12),
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -35,6 +35,7 @@ from licet.runs.executor import Heartbeat
 from licet.runs.run_authority import RunAuthority
 from licet.runs.run_queue import RunQueue
 from licet.runs.runner import Runner, RunnerSettings
+from tests.support.examples import examples
 from tests.support.firings import Ledger, LedgerRuns
 from tests.support.life import check_moves, crash, note_moves
 
@@ -230,8 +231,7 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=12,
+    max_examples=examples(0.12),
     stateful_step_count=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -25,6 +25,7 @@ from tests.contract.rows import ADMIN, tick
 from tests.contract.schedule_rows import MANY, made
 from tests.support.cron import InMemoryCron
 from tests.support.engine import Died, Process
+from tests.support.examples import examples
 from tests.support.firings import Clock, Ledger, LedgerRuns, MortalSchedules
 
 T = TypeVar("T")
@@ -215,4 +216,4 @@ class ScheduleLife(RuleBasedStateMachine):
 
 
 TestScheduleLife = ScheduleLife.TestCase
-TestScheduleLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestScheduleLife.settings = settings(max_examples=examples(1.5), stateful_step_count=30)
