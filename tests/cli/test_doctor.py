@@ -144,21 +144,26 @@ def deployment(
 
 
 @pytest.fixture
-def environment(postgres_url: str) -> dict[str, str]:
-    """That of a program which has all that it needs but an issuer."""
-    ours = ("JWT_", "LICET_")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**inherited, "DATABASE_URL": postgres_url, "LICET_AUDIT_KEY": AUDIT_KEY}
+def environment(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a program needs, but for an issuer. Nothing else says how it is set up."""
+    for name in list(os.environ):
+        if name.startswith(("JWT_", "LICET_")):
+            monkeypatch.delenv(name)
+    return {"DATABASE_URL": postgres_url, "LICET_AUDIT_KEY": AUDIT_KEY}
+
+
+SERVED = ("doctor", "shop.py", "--host", "0.0.0.0", "--workers", "4")  # noqa: S104
+"""The program is looked at as it is served: for everybody, by four processes."""
 
 
 def examined(
-    folder: Path, environment: Mapping[str, str], *options: str, target: str = "shop.py"
+    folder: Path, environment: Mapping[str, str], *options: str
 ) -> subprocess.CompletedProcess[str]:
-    """What ``licet doctor`` says of the program, served for everybody by four processes."""
+    """What the command says of the program, as a process of its own."""
     return subprocess.run(
-        licet("doctor", target, "--host", "0.0.0.0", "--workers", "4", *options),  # noqa: S104
+        licet(*SERVED, *options),
         cwd=folder,
-        env={**environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -185,15 +190,24 @@ def test_nothing_is_found_in_a_right_deployment(tmp_path: Path, deployment: Depl
 
 @pytest.mark.parametrize(("code", "wrong"), WRONG.items(), ids=WRONG)
 def test_what_is_wrong_is_found_and_nothing_else(
-    tmp_path: Path, deployment: Deployment, code: str, wrong: Wrong
+    cli: Cli, folder: Path, deployment: Deployment, code: str, wrong: Wrong
 ) -> None:
     deployment.become(wrong)
-    write(tmp_path, "shop.py", PROGRAM.format(changes=wrong.changes, after=wrong.after))
-    done = examined(tmp_path, deployment.environment, *wrong.options, "--json")
+    write(folder, "shop.py", PROGRAM.format(changes=wrong.changes, after=wrong.after))
+    done = cli(*SERVED, *wrong.options, "--json", env=deployment.environment)
     assert codes(done.stdout) == [code], done.stderr
-    assert done.returncode == 1
+    assert done.exit_code == 1
     for secret in (PASSWORD, AUDIT_KEY, "secret@"):
-        assert secret not in done.stdout + done.stderr
+        assert secret not in done.output
+
+
+def test_a_secret_is_in_nothing_that_a_process_says(tmp_path: Path, deployment: Deployment) -> None:
+    wrong = WRONG["database_unreachable"]
+    deployment.become(wrong)
+    write(tmp_path, "shop.py", PROGRAM.format(changes=wrong.changes, after=wrong.after))
+    done = examined(tmp_path, deployment.environment, "--json")
+    assert (codes(done.stdout), done.returncode) == (["database_unreachable"], 1)
+    assert PASSWORD not in done.stdout + done.stderr
 
 
 SMALL = """
