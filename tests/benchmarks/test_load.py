@@ -26,7 +26,7 @@ def test_every_answer_of_a_slow_server_is_counted_once() -> None:
     assert 0 < len(found.took_seconds) < found.answers
     assert min(found.took_seconds) >= 0.02
     # Four clients who wait for at least 20 ms each.
-    assert len(found.took_seconds) / sum(found.took_seconds) * 4 == pytest.approx(found.rate, 0.2)
+    assert len(found.took_seconds) / sum(found.took_seconds) * 4 == pytest.approx(found.rate, 0.5)
     assert found.rate <= 4 / 0.02
 
 

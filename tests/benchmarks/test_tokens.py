@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +15,12 @@ FACTORY = TokenFactory()
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """Measuring coverage costs our side, and not the other."""
+    """Coverage costs our side, not the other; and what tests left costs each collection."""
     trace = sys.gettrace()
     sys.settrace(None)
+    gc.freeze()
     yield
+    gc.unfreeze()
     sys.settrace(trace)
 
 
