@@ -16,6 +16,7 @@ from licet.db.trust_base import TrustStore
 from licet.utils.cryptography import generate_rsa_keys
 from tests.cli.programs import APP, stored, write
 from tests.cli.stored_runs import PROGRAM
+from tests.support.sqlite import migrated
 
 Cli = Callable[..., Result]
 T = TypeVar("T")
@@ -63,6 +64,7 @@ def folder(
 @pytest.fixture
 def program(folder: Path) -> Path:
     """``small``: a program in the current folder, whose database is the file ``small.db``."""
+    migrated(folder / "small.db")
     write(folder, "small.py", stored() + APP)
     return folder
 
@@ -70,6 +72,7 @@ def program(folder: Path) -> Path:
 @pytest.fixture
 def beside(folder: Path) -> Path:
     """``program``, whose runs are in ``durable.db`` of the current folder."""
+    migrated(folder / "durable.db")
     write(folder, "program.py", PROGRAM)
     return folder
 

@@ -36,6 +36,7 @@ def test_everybody_whom_the_program_trusts_is_known(folder: Path) -> None:
 def test_a_file_that_was_not_there_is_told_once(
     program: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (program / "small.db").unlink()
     in_program_db("small", nothing)
     told = capsys.readouterr()
     assert told.out == ""

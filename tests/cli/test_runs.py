@@ -115,8 +115,8 @@ class TestList:
         assert "only its server has them" in result.stderr
         assert listed(cli, "--limit", "2") == ["new", "middle"]
 
-    @pytest.mark.usefixtures("beside")
-    def test_none_is_an_empty_list_and_a_new_file_is_told(self, cli: Cli) -> None:
+    def test_none_is_an_empty_list_and_a_new_file_is_told(self, cli: Cli, beside: Path) -> None:
+        (beside / "durable.db").unlink()
         result = cli("runs", "list", "program", "--json")
         assert result.stdout == "[]\n"
         assert "is this the folder in which the server is started?" in result.stderr

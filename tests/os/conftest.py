@@ -10,6 +10,7 @@ from licet.db.base import Db
 from licet.db.in_memory import InMemoryDb
 from licet.db.sqlite import SqliteDb
 from tests.support.house import House
+from tests.support.sqlite import migrated
 
 
 @pytest.fixture(scope="module", params=["in_memory", "sqlite"])
@@ -18,7 +19,9 @@ def dbs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "in_memory":
         return InMemoryDb("main"), InMemoryDb("second")
     folder = tmp_path_factory.mktemp("house")
-    return SqliteDb(folder / "main.db", id="main"), SqliteDb(folder / "second.db", id="second")
+    return SqliteDb(migrated(folder / "main.db"), id="main"), SqliteDb(
+        migrated(folder / "second.db"), id="second"
+    )
 
 
 @pytest.fixture(scope="module")

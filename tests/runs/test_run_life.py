@@ -38,6 +38,7 @@ from licet.runs.runner import Runner, RunnerSettings
 from tests.support.examples import examples
 from tests.support.firings import Ledger, LedgerRuns
 from tests.support.life import check_moves, crash, note_moves
+from tests.support.sqlite import migrated
 
 T = TypeVar("T")
 
@@ -74,8 +75,8 @@ class House:
     """One database, and the process that works on it; a crash leaves all as it stands."""
 
     def __init__(self, folder: Path) -> None:
-        self.db = SqliteDb(folder / "licet.db")
-        self.file = folder / "licet.db"
+        self.file = migrated(folder / "licet.db")
+        self.db = SqliteDb(self.file)
         self.model = HeldModel()
         self.agent = Agent(id="a", model=self.model, db=self.db)
         self.store = self.db.store(ACCESS)

@@ -15,6 +15,7 @@ from licet.db.sqlite import SqliteDb
 from licet.db.steps_database import Lasting
 from licet.runs.dbos_engine import DbosEngine
 from licet.runs.engine import WorkflowState
+from tests.support.sqlite import migrated
 
 Body = Callable[[DbosEngine, str], Coroutine[Any, Any, None]]
 
@@ -66,7 +67,7 @@ def rows(db: SqliteDb, sql: str) -> list[Any]:
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[SqliteDb]:
     """A database beside which the engine keeps its steps."""
-    made = SqliteDb(tmp_path / "licet.db")
+    made = SqliteDb(migrated(tmp_path / "licet.db"))
     yield made
     await made.close()
 

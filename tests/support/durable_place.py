@@ -25,6 +25,7 @@ from licet.os import Heartbeat, RunQueue, Settings
 from licet.testing import CallTools, Fail, Say, ScriptedModel
 from licet.testing.scripted import Turn
 from tests.support.live import serve
+from tests.support.sqlite import migrated
 from tests.support.streams import Hold
 from tests.support.world import OWNER, World
 
@@ -43,7 +44,7 @@ class DurablePlace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.db = SqliteDb(folder / "durable.db", id="durable")
+        self.db = SqliteDb(migrated(folder / "durable.db"), id="durable")
         self.holds: dict[str, Hold] = {}
         self.worked: list[str] = []
         self.mended = False

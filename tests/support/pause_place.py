@@ -34,6 +34,7 @@ from licet.runs.runner import Runner
 from licet.tools import tool
 from licet.tools.requirement import Wait
 from tests.support.life import check_moves, crash, note_moves
+from tests.support.sqlite import migrated
 from tests.support.world import World
 
 PEOPLE = ("olga", "otto")
@@ -99,7 +100,7 @@ class PausePlace:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.file = folder / "licet.db"
+        self.file = migrated(folder / "licet.db")
         self.db = SqliteDb(self.file)
         self.model = NamingModel()
         self.tools_open = asyncio.Event()

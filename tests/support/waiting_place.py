@@ -22,6 +22,7 @@ from licet.testing import CallTools, Say, ScriptedModel
 from licet.testing.scripted import Turn
 from licet.tools import tool
 from tests.support.live import serve
+from tests.support.sqlite import migrated
 from tests.support.streams import Frame, whole
 from tests.support.world import OWNER, World
 
@@ -111,7 +112,7 @@ class PausePlace:
         self, folder: Path, db: Db | None = None, *, agents: Sequence[str] = ("alpha", "beta")
     ) -> None:
         self.tools = Tools()
-        self.db = db or SqliteDb(folder / "pauses.db", id="pauses")
+        self.db = db or SqliteDb(migrated(folder / "pauses.db"), id="pauses")
         model = ScriptedModel(_turn)
         self.world = World(db=self.db, model=model)
         self.model = model
