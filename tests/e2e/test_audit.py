@@ -16,8 +16,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from typer.testing import Result
 
 from licet.testing import TokenFactory
+from tests.support.command import called
 from tests.support.postgres import EmbeddedPostgres, fresh_schema
 from tests.support.process import Process, free_port, licet, running
 
@@ -81,30 +83,41 @@ class Place:
         with running(licet("audit", *arguments), cwd=self.folder, env=self.env) as process:
             yield process
 
-    def audit(self, *arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
-        """``licet audit …``, as an operator calls it, who has the key or another one."""
+    def process(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """``licet audit …``, as an operator calls it."""
         return subprocess.run(
             licet("audit", *arguments),
             cwd=self.folder,
-            env={**os.environ, **self.env, **({} if key is None else {"LICET_AUDIT_KEY": key})},
+            env={**os.environ, **(self.env if env is None else env)},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
 
-    def verify(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """``licet audit verify``. Of Ed25519 whoever audits has the public key alone."""
+    def audit(self, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
+        """The same without a process of its own."""
+        return called("audit", *arguments, cwd=self.folder, env=self.env if env is None else env)
+
+    def verifying(self, *options: str) -> tuple[list[str], Mapping[str, str]]:
+        """How it is verified. Of Ed25519 whoever audits has the public key alone."""
         if self.key == KEYS["HMAC"]:
-            return self.audit("verify", "program", *options)
+            return ["verify", "program", *options], self.env
         (self.folder / "audit.pem").write_text(AUDIT_PAIR.public_key)
-        return self.audit("verify", "program", "--key-file", "audit.pem", *options, key="")
+        return ["verify", "program", "--key-file", "audit.pem", *options], {"LICET_AUDIT_KEY": ""}
+
+    def verify(self, *options: str) -> Result:
+        """``licet audit verify``, without a process of its own."""
+        arguments, env = self.verifying(*options)
+        return self.audit(*arguments, env=env)
 
     def found(self, *options: str) -> list[dict[str, Any]]:
         """What is found, by default with the anchors."""
         done = self.verify("--json", *(options or ("--anchors", ANCHORS)))
         findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
-        assert done.returncode == (1 if findings else 0)
+        assert done.exit_code == (1 if findings else 0)
         return findings
 
     def do(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -178,7 +191,8 @@ def written(
 
 class TestVerifying:
     def test_what_the_servers_wrote_is_sound(self, written: Place) -> None:
-        done = written.verify("--anchors", ANCHORS)
+        arguments, env = written.verifying("--anchors", ANCHORS)
+        done = written.process(*arguments, env=env)
         assert done.returncode == 0, done.stdout
         assert done.stdout.startswith(f"Sound: {3 * REQUESTS} records of 3 writers in ")
         # Nothing was left out: no signature, no anchor.
@@ -193,7 +207,7 @@ class TestVerifying:
                 writer,
             )
             done = written.verify("--anchors", ANCHORS)
-        assert done.returncode == 1
+        assert done.exit_code == 1
         assert re.search(rf"changed_record +{writer} +7 ", done.stdout)
         assert "NOT SOUND: 1 findings" in done.stdout
 
@@ -216,7 +230,7 @@ class TestVerifying:
                 "DELETE FROM licet_audit_batches WHERE writer_id = %s AND number > 1", writer
             )
             (finding,) = written.found()
-            assert written.verify().returncode == 0
+            assert written.verify().exit_code == 0
         assert (finding["code"], finding["writer_id"]) == ("cut_off", writer)
         assert (finding["first_seq"], finding["last_seq"]) == (kept + 1, REQUESTS)
 
@@ -253,8 +267,9 @@ class TestVerifying:
             KEYS["Ed25519"]: (OTHER.private_key, {"bad_anchor", "unknown_key"}),
             KEYS["HMAC"]: ("x" * 32, {"bad_anchor", "bad_signature"}),
         }[written.key]
-        done = written.audit("verify", "program", "--json", "--anchors", ANCHORS, key=other)
-        assert done.returncode == 1
+        given = ("--json", "--anchors", ANCHORS)
+        done = written.audit("verify", "program", *given, env={"LICET_AUDIT_KEY": other})
+        assert done.exit_code == 1
         assert {finding["code"] for finding in json.loads(done.stdout)["findings"]} == codes
 
     def test_no_key_and_no_token_is_in_the_trail_or_the_anchors(self, written: Place) -> None:
@@ -288,7 +303,7 @@ def names_of(lines: list[str]) -> list[str]:
 class TestTail:
     def test_shows_the_decisions_of_all_servers(self, served: tuple[Place, list[str]]) -> None:
         made, _ = served
-        done = made.audit("tail", "program", "--lines", "1000", "--action", "agents:read")
+        done = made.process("tail", "program", "--lines", "1000", "--action", "agents:read")
         assert done.returncode == 0, done.stderr
         names = names_of(done.stdout.splitlines())
         assert {f"{n}-{i}" for n in ("olga", "sten") for i in range(REQUESTS)} <= set(names)
