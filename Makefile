@@ -6,15 +6,19 @@ BIN := $(VENV)/bin
 DEMO := .venv-demo
 COMPAT := .venv-compat
 UV_VERSION := 0.13.9
-WORKERS ?= 2
-# Attacks and whole programs: what they go through has tests of its own, which cover it, and tracing
-# would take them three times as long.
-UNTRACED := tests/attack tests/docs tests/e2e
+# One more than the least that a machine has: tests of real processes wait, and others work meanwhile.
+WORKERS ?= 3
+# What goes through everything again for each route, for each database or as a whole program: what it
+# goes through has tests of its own, which cover it, and tracing would take it twice as long.
+UNTRACED := tests/attack tests/benchmarks tests/contract tests/deploy tests/docs tests/e2e \
+	tests/os/test_matrix.py tests/os/test_no_input_yields_a_500.py
+# A file stays with one worker, which makes its servers once; the files that take long come first.
+PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of programs. None shall compile anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports tests soak compat bench bench-smoke lock format clean
+.PHONY: help demo test lint types imports tests untraced traced soak compat bench bench-smoke lock format clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,17 +41,23 @@ $(DEMO)/.installed: requirements/demo.lock requirements/model.lock pyproject.tom
 demo: $(DEMO)/.installed  ## a protected agent with a real model on http://127.0.0.1:7777
 	$(DEMO)/bin/python examples/demo.py
 
-test: lint types imports tests  ## everything that CI checks
+test: lint imports  ## everything that CI checks
+	@$(MAKE) --no-print-directory --jobs=2 types untraced
+	@$(MAKE) --no-print-directory traced
 
-tests: $(VENV)/.installed  ## all tests, PostgreSQL included, and branch coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(UNTRACED)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(UNTRACED:%=--ignore=%) --cov --cov-report=
+tests: untraced traced  ## all tests, PostgreSQL included, and branch coverage
+
+untraced: $(VENV)/.installed
+	$(BIN)/$(PYTEST) $(UNTRACED)
+
+traced: $(VENV)/.installed
+	$(BIN)/$(PYTEST) $(UNTRACED:%=--ignore=%) --cov --cov-report=
 	$(BIN)/coverage report --fail-under=90
 	$(BIN)/coverage report --fail-under=100 --include='*/licet/authn/*,*/licet/authz/*,*/licet/audit/*'
 
 soak: $(VENV)/.installed  ## what takes minutes: providers that are away, processes that are killed
 	$(BIN)/python -m pytest tests/soak -n 0 --override-ini=timeout=600
-	$(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile -m hypothesis --hypothesis-profile=explore
+	$(BIN)/$(PYTEST) tests -m hypothesis --hypothesis-profile=explore --override-ini=timeout=600
 
 compat: $(VENV)/.installed $(COMPAT)/.installed  ## today's AgentOS client against a Licet server
 	$(BIN)/python -m pytest -n 0 compat --client-python=$(COMPAT)/bin/python

@@ -18,6 +18,30 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
+# What takes longest, so that no worker is left with it when the others have nothing to do.
+LONG = (
+    "tests/docs/test_documents.py",
+    "tests/e2e/",
+    "tests/deploy/",
+    "tests/os/test_no_input_yields_a_500.py",
+    "tests/db/embedded/test_server.py",
+    "tests/runs/test_pause_life.py",
+    "tests/models/test_llama_cpp.py",
+    "tests/os/test_paused_authority.py",
+    "tests/audit/test_chain_check.py",
+    "tests/cli/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; else the order stays."""
+
+    def place(item: pytest.Item) -> int:
+        found = (number for number, path in enumerate(LONG) if item.nodeid.startswith(path))
+        return next(found, len(LONG))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_tls_context() -> Iterator[None]:
