@@ -1,31 +1,46 @@
-"""The scripted OpenAI server, as a process of its own."""
+"""The scripted OpenAI server, in a thread beside the test: a process would import for a second."""
 
 from __future__ import annotations
 
-import json
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from tests.support.process import running
+import msgspec
+
+from licet.testing.openai_script import Script
+from licet.testing.openai_server import OpenAIServer
+
+DEADLINE_SECONDS = 20.0
+
+
+class _Begun(NamedTuple):
+    base_url: str
+    end: Callable[[], object]
 
 
 @contextmanager
 def scripted_openai(script: Mapping[str, Any]) -> Iterator[str]:
     """Serve a script; answers the server's address, without ``/v1``."""
-    with tempfile.TemporaryDirectory() as name:
-        file = Path(name) / "script.json"
-        file.write_text(json.dumps(script))
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "licet.testing.openai_server",
-            "--script",
-            file,
-        ]
-        with running(command, cwd=Path(name)) as process:
-            process.wait_for(lambda: bool(process.lines), what="the server's address")
-            yield process.lines[0].strip().removesuffix("/v1")
+    begun: Future[_Begun] = Future()
+    server = OpenAIServer(msgspec.convert(script, type=Script))
+    with ThreadPoolExecutor(1) as threads:
+        ended = threads.submit(asyncio.run, _serve(server, begun))
+        made = begun.result(DEADLINE_SECONDS)
+        try:
+            yield made.base_url.removesuffix("/v1")
+        finally:
+            made.end()
+            ended.result(DEADLINE_SECONDS)
+
+
+async def _serve(server: OpenAIServer, begun: Future[_Begun]) -> None:
+    loop, end = asyncio.get_running_loop(), asyncio.Event()
+    async with server:
+        begun.set_result(_Begun(server.base_url, partial(loop.call_soon_threadsafe, end.set)))
+        await end.wait()
+    # The transports that were closed are rid of in the next turn of the loop.
+    await asyncio.sleep(0)
