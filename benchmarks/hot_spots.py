@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -57,12 +58,16 @@ def bytecodes(call: Callable[[], object]) -> int:
             count += 1
         return traced
 
-    before = sys.gettrace()
+    before, collects = sys.gettrace(), gc.isenabled()
+    # Who collects garbage meanwhile may call what others have registered for it.
+    gc.disable()
     sys.settrace(traced)
     try:
         call()
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
     return count
 
 
