@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +9,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.programs import APP, UNDECLARED_ROUTE, guarded, write
-from tests.support.process import licet, running
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.process import free_port, licet, running
 
 
 def mint(cli: Cli, *scopes: str) -> dict[str, str]:

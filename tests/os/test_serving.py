@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from licet.errors import ConfigurationError
-from tests.support.process import Process, running
+from tests.support.process import Process, free_port, running
 from tests.support.world import World
 
 PROGRAM = """
@@ -53,9 +52,7 @@ def wait_for_line(process: Process, pattern: str) -> None:
 )
 def test_a_program_serves_until_it_is_stopped(tmp_path: Path, app: str, workers: str) -> None:
     (tmp_path / "program.py").write_text(PROGRAM.format(app=app, workers=workers))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # Not as a file: the folder is found because it is the current one.
     program = f"import sys, runpy; sys.argv[1:] = ['{port}']; sys.path.remove(''); "
     program += "runpy.run_path('program.py', run_name='__main__')"

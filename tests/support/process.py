@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import queue
 import signal
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import SystemRandom
 
 import httpx
 
@@ -113,12 +116,20 @@ def running(
         process.stop()
 
 
+# Below those that the system gives to whoever asks for any (on Linux, by default): none of the
+# hundreds of servers and clients of other tests takes one before the server has it.
+_FIRST, _COUNT = 10_000, 22_000
+# Each process of tests begins elsewhere. Not with the generator that Hypothesis seeds.
+_counter = itertools.count(SystemRandom().randrange(_COUNT))
+
+
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of this machine that nobody listens on, another one each time."""
+    while True:
+        port = _FIRST + next(_counter) % _COUNT
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def licet(*arguments: str) -> list[str]:

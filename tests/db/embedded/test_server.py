@@ -24,6 +24,7 @@ from licet.errors import StorageError
 from tests.contract.rows import ALICE, run, stored
 from tests.db.conftest import wait_until
 from tests.support.postgres import reachable_folder
+from tests.support.process import free_port
 
 HOLD = """
 import sys
@@ -88,12 +89,6 @@ def query(server: EmbeddedPostgres, role: str, sql: str, *, database: str | None
         cursor = connection.execute(sql.encode())
         row = cursor.fetchone() if cursor.description else None
     return row and row[0]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def mode_of(path: Path) -> int:
