@@ -58,7 +58,7 @@ def follow(line: Line) -> tuple[int, str]:
         env={**os.environ, "TOKEN": line.token},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=True,
     )
     head, _, body = done.stdout.partition("\n\n")
@@ -71,7 +71,7 @@ def test_three_people_and_nobody_are_offered_lines(lines: list[Line]) -> None:
     assert all(line.token.count(".") == 2 for line in lines if line.who != "Nobody")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_line_answers_as_promised(lines: list[Line]) -> None:
     streamed = 0
     for line in lines:
