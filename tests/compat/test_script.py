@@ -289,7 +289,7 @@ def served(path: Path) -> Iterator[str]:
         finally:
             server.terminate()
             try:
-                server.wait(timeout=20)
+                server.wait(timeout=60)
             finally:
                 kill_group(server.pid)
 

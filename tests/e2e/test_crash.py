@@ -135,7 +135,7 @@ class Scene:
 def kill(process: Process) -> None:
     """What kill -9 does, to the server and to nobody else."""
     os.killpg(process.popen.pid, signal.SIGKILL)
-    process.popen.wait(timeout=20)
+    process.popen.wait(timeout=60)
 
 
 @pytest.fixture

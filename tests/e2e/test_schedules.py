@@ -69,7 +69,7 @@ class Cluster:
         """``kill -9`` for the one that was asked first."""
         _, process = self.replicas.pop(0)
         process.popen.send_signal(signal.SIGKILL)
-        process.popen.wait(timeout=10)
+        process.popen.wait(timeout=60)
 
     def ask(self, method: str, path: str, *scopes: str, user: str = "olga", **given: Any) -> Any:
         """Ask, and answer what was said."""

@@ -202,7 +202,7 @@ def test_a_run_that_another_process_goes_on_with_stays_in_its_tree(tmp_path: Pat
             # What is before a tool is stored when the tool begins.
             wait_for((tmp_path / "begun").exists, "the tool")
             first.process.popen.send_signal(signal.SIGKILL)
-            first.process.popen.wait(timeout=10)
+            first.process.popen.wait(timeout=60)
         (tmp_path / "closed").unlink()
         with served(tmp_path, received, env) as second:
             spans = trace_of(second, request)

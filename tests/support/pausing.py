@@ -266,7 +266,7 @@ def at_once(*deeds: Callable[[], httpx.Response]) -> list[httpx.Response]:
     ready = threading.Barrier(len(deeds))
 
     def do(deed: Callable[[], httpx.Response]) -> httpx.Response:
-        ready.wait(timeout=10)
+        ready.wait(timeout=60)
         return deed()
 
     with ThreadPoolExecutor(len(deeds)) as pool:

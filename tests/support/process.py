@@ -91,7 +91,7 @@ class Process:
         self._reader.join(5)
         assert self.popen.stdout is not None
         self.popen.stdout.close()
-        return self.popen.wait(timeout=5)
+        return self.popen.wait(timeout=30)
 
 
 @contextmanager

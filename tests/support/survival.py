@@ -80,7 +80,7 @@ class Replica:
     def kill(self) -> None:
         """``kill -9``."""
         self.process.popen.send_signal(signal.SIGKILL)
-        self.process.popen.wait(timeout=10)
+        self.process.popen.wait(timeout=60)
 
 
 @dataclass(eq=False)

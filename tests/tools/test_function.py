@@ -274,7 +274,7 @@ async def test_cancelling_the_run_cancels_the_tool() -> None:
             cancelled.set()
 
     task = asyncio.create_task(call(hang))
-    await asyncio.wait_for(started.wait(), timeout=10)
+    await asyncio.wait_for(started.wait(), timeout=30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -292,7 +292,7 @@ async def test_a_cancelled_run_does_not_wait_for_a_synchronous_tool() -> None:
     assert await asyncio.to_thread(started.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, timeout=5)
+        await asyncio.wait_for(task, timeout=15)
     release.set()
 
 
