@@ -322,7 +322,7 @@ def answer(url: str, start: str) -> str:
 
 
 def until(attempt: Callable[[], str | None], complaint: Callable[[], str]) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         if (value := attempt()) is not None:
             return value

@@ -23,6 +23,8 @@ from tests.support.streams import frames, until
 from tests.support.world import ADMIN, OWNER, STRANGER
 
 ONE_AT_A_TIME = RunQueue(per_process=1)
+# Long enough for a run to begin on a busy machine, before it is over.
+AUTHORITY_SECONDS, TOKEN_SECONDS = 2.0, 4
 EXPIRED = "the authority under which the run was started has expired"
 
 
@@ -94,13 +96,13 @@ def test_who_was_not_revoked_has_it(place: DurablePlace) -> None:
 
 
 def test_an_authority_lasts_only_so_long(place: DurablePlace) -> None:
-    with waiting(place, config={"authority_ttl": timedelta(seconds=0.2)}) as run:
-        over = time.monotonic() + 0.2
+    with waiting(place, config={"authority_ttl": timedelta(seconds=AUTHORITY_SECONDS)}) as run:
+        over = time.monotonic() + AUTHORITY_SECONDS
         wait_for(lambda: time.monotonic() > over, "the end of its authority")
         assert_never_began(place, run.its_turn(), EXPIRED)
 
 
-SHORT: dict[str, Any] = {"expires_in_seconds": 2}
+SHORT: dict[str, Any] = {"expires_in_seconds": TOKEN_SECONDS}
 
 
 def wait_until_refused(run: Waiting, headers: dict[str, str]) -> None:
@@ -118,12 +120,12 @@ def test_a_token_that_expires_stops_nothing(place: DurablePlace) -> None:
 def test_whoever_was_revoked_stays_so_for_as_long_as_their_work_may_wait(
     place: DurablePlace,
 ) -> None:
-    config = {"leeway_seconds": 0, "max_token_lifetime_seconds": 2}
+    config = {"leeway_seconds": 0, "max_token_lifetime_seconds": TOKEN_SECONDS}
     with waiting(place, config=config, claims=SHORT) as run:
         admin = place.world.bearer(ADMIN, "agent_os:admin", **SHORT)
         made = run.client.post("/revocations", json={"subject": OWNER}, headers=admin)
         assert made.status_code == 201
-        over = time.monotonic() + 2.5
+        over = time.monotonic() + TOKEN_SECONDS + 0.5
         wait_for(lambda: time.monotonic() > over, "the end of all tokens from before")
         assert_never_began(place, run.its_turn(), "what was issued to the subject before was")
 

@@ -20,6 +20,8 @@ from tests.support.waiting_place import At, Paused, PausePlace
 from tests.support.world import OWNER
 
 YES = {"confirmed": True}
+# Long enough for a run to begin on a busy machine, before it is over.
+AUTHORITY_SECONDS, TOKEN_SECONDS = 2.0, 4
 EXPIRED = "the authority under which the run was started has expired"
 
 
@@ -96,16 +98,16 @@ def test_somebody_elses_revocation_changes_nothing(place: PausePlace, agent: str
 
 
 def test_an_authority_lasts_only_so_long(place: PausePlace, agent: str) -> None:
-    short = {"authority_ttl": timedelta(seconds=0.3)}
+    short = {"authority_ttl": timedelta(seconds=AUTHORITY_SECONDS)}
     with waiting(place, agent, config=short) as (at, run):
-        over = time.monotonic() + 0.3
+        over = time.monotonic() + AUTHORITY_SECONDS
         wait_for(lambda: time.monotonic() > over, "the end of its authority")
         assert at.went_on(run, run.saying(**YES))["status"] == "CANCELLED"
         assert_ended(at, run, EXPIRED)
 
 
 def test_nobody_approves_what_cannot_go_on_any_more(place: PausePlace, agent: str) -> None:
-    short = {"authority_ttl": timedelta(seconds=0.3)}
+    short = {"authority_ttl": timedelta(seconds=AUTHORITY_SECONDS)}
     with waiting(place, agent, "refund 5", config=short) as (at, run):
         identifier = at.approval(run)
         wait_for(lambda: at.approvals(run)[0]["status"] == "expired", "its end")
@@ -124,8 +126,11 @@ def test_nobody_approves_what_cannot_go_on_any_more(place: PausePlace, agent: st
 
 def test_in_the_strict_mode_it_ends_with_the_token(place: PausePlace, agent: str) -> None:
     config = {"leeway_seconds": 0, "run_authority": "token"}
-    with waiting(place, agent, claims={"expires_in_seconds": 2}, config=config) as (at, run):
-        over = time.monotonic() + 2
+    with waiting(place, agent, claims={"expires_in_seconds": TOKEN_SECONDS}, config=config) as (
+        at,
+        run,
+    ):
+        over = time.monotonic() + TOKEN_SECONDS
         wait_for(lambda: time.monotonic() > over, "the token's end")
         assert at.went_on(run, run.saying(**YES))["status"] == "CANCELLED"
         assert_ended(at, run, "the token has expired")
@@ -166,8 +171,11 @@ def test_it_is_the_one_who_began_it_that_is_asked_about(place: PausePlace, agent
 
 def test_its_token_may_have_expired(place: PausePlace, agent: str) -> None:
     config = {"leeway_seconds": 0}
-    with waiting(place, agent, claims={"expires_in_seconds": 1}, config=config) as (at, run):
-        over = time.monotonic() + 1
+    with waiting(place, agent, claims={"expires_in_seconds": TOKEN_SECONDS}, config=config) as (
+        at,
+        run,
+    ):
+        over = time.monotonic() + TOKEN_SECONDS
         wait_for(lambda: time.monotonic() > over, "the token's end")
         assert at.went_on(run, run.saying(**YES))["status"] == "COMPLETED"
         assert at.made() == ["pay 3"]

@@ -327,7 +327,7 @@ class TestAnAuthorityThatEndsWithTheToken:
     def test_a_stream_ends_when_the_token_expires(self) -> None:
         strict = config(run_authority="token", leeway_seconds=0)
         with serve(WORLD.agent_os(config=strict).get_app()) as live:
-            headers = WORLD.bearer(OWNER, "agents:run", expires_in_seconds=2)
+            headers = WORLD.bearer(OWNER, "agents:run", expires_in_seconds=4)
             url = f"{live.url}/agents/alpha/runs"
             with httpx.stream(
                 "POST", url, data={"message": "hi"}, headers=headers, timeout=30

@@ -21,7 +21,7 @@ from tests.support.live import DEADLINE_SECONDS, LiveServer, serve
 from tests.support.world import OWNER, World
 
 Mode = Literal["snapshot", "token"]
-LIVES_SECONDS = 3
+LIVES_SECONDS = 4
 
 
 class Gate:

@@ -125,13 +125,17 @@ async def test_the_loop_and_its_threads_serve_others_while_the_engine_comes_and_
             await asyncio.to_thread(int)
             served += 1
 
+    async def until_served_again() -> None:
+        before = served
+        await until(lambda: served > before)
+
     serving = asyncio.ensure_future(serve_others())
     for round_ in range(3):
-        before = served
         async with launched(db, idle, executor_id=f"p{round_}") as engine:
             await engine.start(f"r{round_}", "main")
             await ended(engine, f"r{round_}")
-        assert served > before
+            await until_served_again()
+        await until_served_again()
     over.set()
     await asyncio.wait_for(serving, 5)
 
