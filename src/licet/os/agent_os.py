@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from licet.agent.agent import Agent
 from licet.audit.config import AuditConfig
-from licet.authn.principal import Principal
 from licet.authz.authorizer import Authorizer
 from licet.db.base import Db
 from licet.errors import ConfigurationError
@@ -18,7 +17,6 @@ from licet.os.config import AuthorizationConfig, Settings
 from licet.os.garbage import uncollected
 from licet.os.log_config import LogFormat
 from licet.os.observer import UNOBSERVED_SERVER, Telemetry
-from licet.os.open_requests import OpenRequests
 from licet.os.policy import Policy, build_policy
 from licet.os.server import Server, agents_by_id
 from licet.os.trust import Trust, VerifierOf, build_trust
@@ -114,7 +112,6 @@ class AgentOS:
             default_db=default_db,
             settings=settings,
             auditing=build_auditing(audit or AuditConfig(), db=default_db, os_id=self.id),
-            open_requests=OpenRequests(self._lost),
             observer=(
                 UNOBSERVED_SERVER
                 if telemetry is None
@@ -177,10 +174,6 @@ class AgentOS:
         server.authority_ttl = self._config.authority_ttl
         server.self_approval = self._config.self_approval
         return trust
-
-    def _lost(self, principal: Principal | None) -> str | None:
-        """Why the authority of a principal is gone; None: it is not."""
-        return self._server.lost(principal)
 
     @property
     def policy(self) -> Policy | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -128,12 +128,14 @@ class OpenRequest:
         self._received = True
         return message
 
-    async def send(self, message: Message) -> None:
-        """Pass on, and remember how far the answer has come. Once it was cut, nothing gets out."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass on, and remember how far the answer has come. Once it was cut, nothing gets out.
+
+        Not a coroutine of its own: a stream sends often.
+        """
         if self.cut is not None:
             # Others get their turn, also when an app does nothing but send.
-            await asyncio.sleep(0)
-            return
+            return asyncio.sleep(0)
         kind = message["type"]
         if kind in {"http.response.start", "websocket.accept"}:
             self._started = message
@@ -141,7 +143,7 @@ class OpenRequest:
             kind == "websocket.close"
         ):
             self._ended = True
-        await self._send(message)
+        return self._send(message)
 
     def cut_off(self, reason: str) -> bool:
         """Cancel the app, again where it has swallowed that. Answers whether it is the first time.

@@ -69,7 +69,6 @@ class Server:
     default_db: Db
     settings: Settings
     auditing: Auditing
-    open_requests: OpenRequests
     observer: Observer = UNOBSERVED_SERVER
     policy: Policy | None = None
     trust: Trust | None = None
@@ -93,6 +92,11 @@ class Server:
                     agent.db.id,
                 )
         return found
+
+    @cached_property
+    def open_requests(self) -> OpenRequests:
+        """What is being answered."""
+        return OpenRequests(self.lost)
 
     @cached_property
     def databases(self) -> Databases:
