@@ -71,6 +71,7 @@ class Fixed:
 async def test_scopes_decide(request_: AccessRequest, rule: str, *, allowed: bool) -> None:
     decision = await ScopeAuthorizer().authorize(request_)
     assert decision.allowed is allowed
+    assert await UnionAuthorizer([ScopeAuthorizer()]).authorize(request_) == decision
     assert decision.verdict is not Verdict.NO_OPINION
     assert decision.rule == rule
     assert not decision.failed
