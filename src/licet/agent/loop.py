@@ -17,7 +17,7 @@ from licet.agent.tool_calls import ToolBudget, call_tools, result_message
 from licet.context import RunContext
 from licet.errors import LicetError, ModelError, OutputSchemaError
 from licet.models.base import Model, ModelRequest, ModelResponse, ToolSchema
-from licet.models.growing_text import GrowingText
+from licet.models.growing_text import GrowingText, ToldText
 from licet.models.message import Message, ToolCall, Usage
 from licet.tools.function import Function
 from licet.tools.thread import run_in_thread
@@ -216,13 +216,8 @@ async def _respond(
         try:
             if not tell.listening:
                 return await task.model.respond(request)
-            progress.shown.clear()
-
-            def on_text(piece: str) -> None:
-                progress.shown.add(piece)
-                tell.text(piece)
-
-            return await task.model.respond(request, on_text=on_text, on_reasoning=tell.reasoning)
+            progress.shown = shown = ToldText(tell.text)
+            return await task.model.respond(request, on_text=shown, on_reasoning=tell.reasoning)
         except ModelError as error:
             if not error.retryable or failures >= task.retries or tell.shown_chars > shown_before:
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _MAX_PIECES = 32
 
 
@@ -24,10 +26,26 @@ class GrowingText:
             self._blocks.append("".join(self._pieces))
             self._pieces.clear()
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self._blocks.clear()
-        self._pieces.clear()
+    def __bool__(self) -> bool:
+        return bool(self._pieces or self._blocks)
 
     def __str__(self) -> str:
         return "".join((*self._blocks, *self._pieces))
+
+
+class ToldText(GrowingText):
+    """A text of which somebody is told each piece; to be handed over where pieces are told.
+
+    Whoever is handed one need keep no second copy: it is what it was told.
+    """
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __call__(self, piece: str) -> None:
+        """Put a piece at the end, and tell it."""
+        self.add(piece)
+        self._tell(piece)

@@ -40,6 +40,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     in one turn of the event loop goes out together.
     """
 
+    # Outside of the dictionary of uvicorn's own attributes: with more than 30 in it, Python gives
+    # each connection a table of names of its own.
+    __slots__ = ("_limit_bytes", "_pending_bytes", "_piece_bytes", "_uncounted_bytes")
+
     def __init__(
         self,
         config: Config,

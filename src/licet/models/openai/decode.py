@@ -9,7 +9,7 @@ import msgspec
 
 from licet.errors import ModelProtocolError
 from licet.models.base import ModelResponse, OnText
-from licet.models.growing_text import GrowingText
+from licet.models.growing_text import GrowingText, ToldText
 from licet.models.openai.failure import Failures
 from licet.models.openai.surrogates import SurrogateJoiner
 from licet.models.openai.tool_calls import NamelessToolCallError, ToolCallAssembler
@@ -21,23 +21,30 @@ _COMPLETION = msgspec.json.Decoder(Completion)
 class _Channel:
     """One text that grows: its pieces are handed over as they come."""
 
-    __slots__ = ("_joiner", "_on_piece", "_text", "shown")
+    __slots__ = ("_is_told", "_joiner", "_put", "_text")
 
     def __init__(self, on_piece: OnText | None) -> None:
-        self.shown = False
-        self._on_piece = on_piece
-        self._text = GrowingText()
+        self._is_told = on_piece is not None
         self._joiner: SurrogateJoiner | None = None
+        self._text: GrowingText
+        self._put: OnText
+        if on_piece is None:
+            self._text = GrowingText()
+            self._put = self._text.add
+        else:
+            told = on_piece if isinstance(on_piece, ToldText) else ToldText(on_piece)
+            self._text, self._put = told, told
+
+    @property
+    def shown(self) -> bool:
+        return self._is_told and bool(self._text)
 
     def add(self, piece: str, *, lenient: bool) -> None:
         if lenient or self._joiner is not None:
             self._joiner = self._joiner or SurrogateJoiner()
             piece = self._joiner.feed(piece)
         if piece:
-            self._text.add(piece)
-            if self._on_piece is not None:
-                self.shown = True
-                self._on_piece(piece)
+            self._put(piece)
 
     def close(self) -> str:
         joiner, self._joiner = self._joiner, None
