@@ -14,7 +14,7 @@ from typing import Self
 
 import msgspec
 
-_FETCHED_BYTES = 12 * 1024
+_FETCHED_BYTES = 14 * 1024
 # What readers have not fetched would be unpacked again for each of them.
 _UNFETCHED_BYTES = 32 * 1024
 # What is large by itself is left as it is: everybody would wait until it is compressed.
