@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -105,6 +107,32 @@ async def test_whatever_comes_in_what_goes_out_is_well_formed(ids: list[bytes]) 
     got = await Seen().ask(scope(*(each.decode("latin-1") for each in ids)))
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", got)
     assert got == "new" or [got.encode()] == ids
+
+
+FORKING = """
+import asyncio, os
+from licet.os.middleware.request_id import REQUEST_ID_KEY, RequestIdMiddleware
+
+async def app(scope, receive, send):
+    print(scope[REQUEST_ID_KEY], flush=True)
+
+middleware = RequestIdMiddleware(app)
+
+def ask():
+    asyncio.run(middleware({"type": "http", "headers": []}, None, None))
+
+ask()
+if os.fork():
+    os.wait()
+ask()
+"""
+
+
+def test_processes_that_come_of_one_give_names_of_their_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert len(set(done.stdout.split())) == 3
 
 
 async def test_new_ids_are_random() -> None:

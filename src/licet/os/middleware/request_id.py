@@ -7,6 +7,7 @@ who asked.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
@@ -23,10 +24,15 @@ _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _STARTS = frozenset(("http.response.start", "websocket.http.response.start", "websocket.accept"))
 
 
-def _random_ids() -> Callable[[], str]:
-    # Seeded by the system, which is asked once: it takes its time, and lets other threads go first.
-    bits = Random().getrandbits  # noqa: S311 - tells requests apart, and is no secret
-    return lambda: f"{bits(128):032x}"
+# Seeded by the system, which is asked once: it takes its time, and lets other threads go first.
+_random = Random()  # noqa: S311 - tells requests apart, and is no secret
+if hasattr(os, "register_at_fork"):
+    # Processes that come of one would all give the same names.
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+def _random_id() -> str:
+    return f"{_random.getrandbits(128):032x}"
 
 
 class RequestIdMiddleware:
@@ -46,7 +52,7 @@ class RequestIdMiddleware:
 
     def __init__(self, app: ASGIApp, *, new_id: Callable[[], str] | None = None) -> None:
         self._app = app
-        self._new_id = _random_ids() if new_id is None else new_id
+        self._new_id = new_id or _random_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Name the request and pass it on."""
