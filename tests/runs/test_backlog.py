@@ -49,6 +49,14 @@ def test_what_is_nearly_the_same_again_and_again_takes_little_room(fetched: bool
     assert after - before < 100_000
 
 
+def test_an_answer_that_comes_in_a_few_pieces_is_left_as_it_is() -> None:
+    frames = [frame(number, size=200) for number in range(100)]
+    backlog = Backlog()
+    for each in frames:
+        backlog.append(each, fetched=each in frames[:7])
+    assert all(one is other for one, other in zip(backlog, frames, strict=True))
+
+
 def test_the_newest_frames_can_be_had_without_unpacking_the_others() -> None:
     backlog = filled([frame(number) for number in range(1_000)])
     assert list(islice(backlog.newest(3), 2)) == [frame(997), frame(998)]
