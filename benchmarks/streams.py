@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 
-# The text of a token is the time at which the model server sent it: "123456789 ".
-_STAMP = re.compile(rb'"content":\s*"(\d+) "')
+# The text of a token is the time at which the model server sent it (programs/model.py): "00zik0 ".
+_STAMP = re.compile(rb'"content":\s*"([0-9a-z]{6}) "')
+_BASE = 36
+_WRAPS_US = _BASE**6
 _DROPPED = b"events_dropped"
 _END = re.compile(rb"event: RunCompleted\n|data: \[DONE\]\n")
 
@@ -25,7 +27,7 @@ class TimedStream:
         self._tokens = tokens
         self._rest = b""
         self._last = b""
-        self._last_stamp = 0
+        self._last_sent_us = -_WRAPS_US
 
     @property
     def lost(self) -> int:
@@ -39,15 +41,18 @@ class TimedStream:
 
     def piece(self, data: bytes) -> None:
         """Look at the stamps in what has come. An event may come in pieces."""
-        now = time.monotonic_ns()
+        now_us = time.monotonic_ns() // 1000
         data = self._rest + data
         end = data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
         whole, self._rest = data[:end], data[end:]
         assert _DROPPED not in whole, whole
-        for stamp in map(int, _STAMP.findall(whole)):
-            assert stamp > self._last_stamp, "tokens are out of order"
-            self._last_stamp = stamp
-            self.delays_ms.append((now - stamp) / 1e6)
+        for stamp in _STAMP.findall(whole):
+            # Of the clock the last digits: it begins anew after half an hour.
+            delay_us = (now_us - int(stamp, _BASE)) % _WRAPS_US
+            sent_us = now_us - delay_us
+            assert sent_us > self._last_sent_us, "tokens are out of order"
+            self._last_sent_us = sent_us
+            self.delays_ms.append(delay_us / 1000)
         self._last = whole or self._last
 
     def ended(self, status: int) -> None:

@@ -1,8 +1,9 @@
 """The model server of the measurements: OpenAI's chat completions, for few instructions.
 
 ``model.py PORT TOKENS TOKENS_A_SECOND``. At 0 tokens a second the whole answer is sent at once.
-Else each token goes out at its time, counted from the request, and says when that was: its text is
-the time in nanoseconds (``time.monotonic_ns``, one clock for all processes of a machine).
+Else each token goes out at its time, counted from the request, and says when that was, in a text
+about as long as a token's: the last six digits, to the base 36, of the microseconds of
+``time.monotonic_ns``, which is one clock for all processes of a machine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import uvloop
 from licet.testing.openai_script import Answer, numbered_text, plain_response, stream_events
 
 STAMP = "STAMP"
+_DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Asked(msgspec.Struct):
@@ -41,6 +43,15 @@ class Answers:
         self.first, token, *rest = stamped
         self.before, self.after = token.split(STAMP.encode())
         self.last = b"".join(rest)
+
+
+def stamp(time_us: int) -> bytes:
+    """The text of a token that is sent at a time: ``00zik0`` and a space."""
+    text = bytearray(b"000000 ")
+    for place in range(5, -1, -1):
+        time_us, digit = divmod(time_us, 36)
+        text[place] = _DIGITS[digit]
+    return bytes(text)
 
 
 def _whole(kind: str, body: bytes) -> bytes:
@@ -96,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         answers = self._answers
-        token = answers.before + b"%d " % time.monotonic_ns() + answers.after
+        token = answers.before + stamp(time.monotonic_ns() // 1000) + answers.after
         self._write(_chunk(token))
         self._sent += 1
         if self._sent < answers.tokens:

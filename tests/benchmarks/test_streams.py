@@ -4,12 +4,17 @@ import time
 
 import pytest
 
+from benchmarks.programs import model
 from benchmarks.streams import TimedStream
 
+NOW_US = time.monotonic_ns() // 1000
 
-def token(stamp: int) -> bytes:
-    """An event of a run, as Licet sends it."""
-    return b'event: RunContent\nid: 1\ndata: {"event":"RunContent","content":"%d "}\n\n' % stamp
+
+def token(after_us: int) -> bytes:
+    """An event of a run, as Licet sends it, with what the model says when it is asked."""
+    stamp = model.stamp(NOW_US - 60_000_000 + after_us).decode()
+    data = f'{{"event":"RunContent","content":"{stamp}"}}'
+    return f"event: RunContent\nid: 1\ndata: {data}\n\n".encode()
 
 
 END = b'event: RunCompleted\nid: 9\ndata: {"event":"RunCompleted","content":"1 2 "}\n\n'
@@ -17,9 +22,12 @@ END = b'event: RunCompleted\nid: 9\ndata: {"event":"RunCompleted","content":"1 2
 
 def test_a_delay_is_counted_from_the_stamp_of_the_model() -> None:
     stream = TimedStream(b"", tokens=1)
-    stream.piece(token(time.monotonic_ns() - 40_000_000) + END)
+    before_ms = time.monotonic_ns() / 1e6
+    stream.piece(token(0) + END)
+    after_ms = time.monotonic_ns() / 1e6
     stream.ended(200)
-    assert 40 <= stream.delays_ms[0] < 1000
+    sent_ms = NOW_US / 1000 - 60_000
+    assert before_ms - sent_ms - 1 <= stream.delays_ms[0] <= after_ms - sent_ms + 1
     assert stream.lost == 0
 
 
@@ -63,6 +71,6 @@ def test_a_stream_that_is_wrong_is_refused(body: bytes, status: int) -> None:
 
 def test_the_end_of_the_proxys_stream_is_the_models() -> None:
     stream = TimedStream(b"", tokens=1)
-    stream.piece(b'data: {"choices":[{"delta":{"content":"7 "}}]}\n\ndata: [DONE]\n\n')
+    stream.piece(b'data: {"choices":[{"delta":{"content":"00zik0 "}}]}\n\ndata: [DONE]\n\n')
     stream.ended(200)
     assert stream.lost == 0
