@@ -61,4 +61,5 @@ def test_a_record_is_an_event_between_its_writer_and_its_hash() -> None:
 def test_no_field_has_room_for_a_credential_or_for_what_was_said() -> None:
     names = set(AuditEvent.__struct_fields__)
     assert not names & {"token", "authorization", "headers", "cookie", "query", "body", "claims"}
-    assert [kind.value for kind in EventKind] == ["request", "grant", "schedule", "gap"]
+    kinds = ["request", "grant", "run", "tool_call", "approval", "schedule", "gap"]
+    assert [kind.value for kind in EventKind] == kinds
