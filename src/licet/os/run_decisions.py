@@ -9,10 +9,8 @@ from licet.authz.decision import Decision, deny
 from licet.errors import StorageUnavailableError
 from licet.os.auditing import Auditing
 from licet.os.policy import RUN_AGENT, Policy
-from licet.os.work_events import run_events
+from licet.os.work_events import run_events, status_of
 from licet.runs.run_authority import NextStep
-
-_UNAUTHORIZED, _FORBIDDEN, _UNAVAILABLE = 401, 403, 503
 
 
 class RunDecisions:
@@ -46,24 +44,29 @@ class RunDecisions:
         """
         if self._policy is None:
             return None
-        decision, status = await self._decide(self._policy, step)
+        gone = self._gone(step)
+        decision = gone
+        if decision is None:
+            decision = await self._policy.still_permits(
+                step.principal, RUN_AGENT, resource_id=step.agent_id
+            )
         if not (step.admitted and decision.allowed):
             unrecorded = await self._auditing.record_work(
-                run_events(step, decision, permission=RUN_AGENT, status=status)
+                run_events(
+                    step,
+                    decision,
+                    permission=RUN_AGENT,
+                    status=status_of(decision, lost=gone is not None),
+                )
             )
             if unrecorded is not None:
                 raise StorageUnavailableError(unrecorded.detail)
         return None if decision.allowed else decision.reason
 
-    async def _decide(self, policy: Policy, step: NextStep) -> tuple[Decision, int | None]:
-        """The decision, and what a request would be answered that was decided so."""
+    def _gone(self, step: NextStep) -> Decision | None:
+        """Why no authority is left; None: it is."""
         if step.expired:
             why = "the authority under which the run was started has expired"
-            return deny(why, "authority_expired"), _UNAUTHORIZED
-        gone = self._lost(step.principal)
-        if gone is not None:
-            return deny(gone, "token_revoked"), _UNAUTHORIZED
-        decision = await policy.still_permits(step.principal, RUN_AGENT, resource_id=step.agent_id)
-        if decision.allowed:
-            return decision, None
-        return decision, _UNAVAILABLE if decision.failed else _FORBIDDEN
+            return deny(why, "authority_expired")
+        lost = self._lost(step.principal)
+        return None if lost is None else deny(lost, "token_revoked")

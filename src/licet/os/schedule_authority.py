@@ -16,14 +16,12 @@ from licet.os.auditing import Auditing
 from licet.os.authority import AuthorityLostError
 from licet.os.policy import RUN_AGENT, Policy
 from licet.os.service_accounts import NotYoursToGrantError
-from licet.os.work_events import firing_event
+from licet.os.work_events import firing_event, status_of
 from licet.runs.firing import Refusal
 from licet.runs.snapshot import Snapshot
 
 WRITE_SCHEDULE = Permission("schedules", "write", id_param="schedule_id")
 """What the route asks for by which a schedule is made; asked for again when it fires."""
-
-_UNAUTHORIZED, _FORBIDDEN, _UNAVAILABLE = 401, 403, 503
 
 
 class UndecidedError(LicetError):
@@ -44,11 +42,7 @@ class _Asked:
     @property
     def status(self) -> int | None:
         """What a request would be answered that was decided so; None: it would go on."""
-        if self.decision.allowed:
-            return None
-        if self.decision.failed:
-            return _UNAVAILABLE
-        return _UNAUTHORIZED if self.lost else _FORBIDDEN
+        return status_of(self.decision, lost=self.lost)
 
 
 class ScheduleAuthority:

@@ -14,6 +14,19 @@ from licet.db.approval_records import ApprovalRecord
 from licet.runs.run_authority import NextStep
 
 _RUN_METHOD, _SCHEDULE_METHOD = "RUN", "SCHEDULE"
+_UNAUTHORIZED, _FORBIDDEN, _UNAVAILABLE = 401, 403, 503
+
+
+def status_of(decision: Decision, *, lost: bool) -> int | None:
+    """What a request would be answered that was decided so; None: it would go on.
+
+    ``lost``: no authority is left that could be asked.
+    """
+    if decision.allowed:
+        return None
+    if decision.failed:
+        return _UNAVAILABLE
+    return _UNAUTHORIZED if lost else _FORBIDDEN
 
 
 def credential_of(principal: Principal | None) -> str:
